@@ -1,0 +1,94 @@
+package poller
+
+import (
+	"encoding/binary"
+	"sync"
+)
+
+// keptEntries bounds what an idle loop keeps of a busy moment: entries of its
+// lists, 16 bytes or fewer each.
+const keptEntries = 1024
+
+// batch is what the end of a batch has to do.
+type batch struct {
+	mu sync.Mutex
+
+	// Guarded by mu.
+	flushers []Flusher
+	posted   []func()
+	waking   bool // the eventfd was written and its event has not been dealt with
+
+	// Loop only: the lists of the last batch, used again for the next.
+	spareFlushers []Flusher
+	sparePosted   []func()
+}
+
+// AtBatchEnd lets f.Flush run once on the loop, when the callbacks of the
+// present batch have run, or soon if the loop was waiting.
+func (l *Loop) AtBatchEnd(f Flusher) {
+	b := &l.batch
+	b.mu.Lock()
+	b.flushers = append(b.flushers, f)
+	l.wakeLocked()
+}
+
+// Post lets fn run once on the loop, soon and after the batch's callbacks. What
+// was posted when the loop is closed may never run.
+func (l *Loop) Post(fn func()) {
+	b := &l.batch
+	b.mu.Lock()
+	b.posted = append(b.posted, fn)
+	l.wakeLocked()
+}
+
+// one is what is added to the eventfd's counter. Nobody reads the counter, and
+// at this step it takes 2^64 batches to fill it.
+var one = binary.NativeEndian.AppendUint64(nil, 1)
+
+// wakeLocked makes sure that endBatch will run, and unlocks.
+//
+// The eventfd is written by the first of a batch only. epoll puts it at the end
+// of the ready list, so its event comes after the sockets of the batch.
+func (l *Loop) wakeLocked() {
+	first := !l.batch.waking
+	l.batch.waking = true
+	l.batch.mu.Unlock()
+	if first {
+		// Fails only when the loop has been closed, and then nothing is to run.
+		_, _ = Write(l.wake, one)
+	}
+}
+
+// endBatch runs all that waits, and what that in turn adds, until nothing does.
+func (l *Loop) endBatch() {
+	b := &l.batch
+	for {
+		b.mu.Lock()
+		flushers, posted := b.flushers, b.posted
+		if len(flushers) == 0 && len(posted) == 0 {
+			b.waking = false
+			b.mu.Unlock()
+			return
+		}
+		b.flushers, b.posted = b.spareFlushers, b.sparePosted
+		b.mu.Unlock()
+
+		for _, fn := range posted {
+			fn()
+		}
+		for _, f := range flushers {
+			f.Flush()
+		}
+		b.spareFlushers, b.sparePosted = emptied(flushers), emptied(posted)
+	}
+}
+
+// emptied returns list with length 0 and no references left in it, or nil if it
+// had grown beyond what is worth keeping.
+func emptied[T any](list []T) []T {
+	if cap(list) > keptEntries {
+		return nil
+	}
+	clear(list)
+	return list[:0]
+}
