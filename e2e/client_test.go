@@ -1,0 +1,117 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+)
+
+// client is a WebSocket client of a library that the server does not use.
+type client struct {
+	t    testing.TB
+	conn *websocket.Conn
+}
+
+func dial(t testing.TB, s *instance) *client {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, s.url, nil)
+	require.NoError(t, err)
+	conn.SetReadLimit(1 << 20)
+	t.Cleanup(func() { _ = conn.CloseNow() })
+	return &client{t: t, conn: conn}
+}
+
+func (c *client) send(text string) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	require.NoError(c.t, c.conn.Write(ctx, websocket.MessageText, []byte(text)))
+}
+
+func (c *client) read() (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, text, err := c.conn.Read(ctx)
+	return string(text), err
+}
+
+func (c *client) receive() string {
+	c.t.Helper()
+	text, err := c.read()
+	require.NoError(c.t, err)
+	return text
+}
+
+func (c *client) want(text string) {
+	c.t.Helper()
+	require.Equal(c.t, text, c.receive())
+}
+
+// wantData reads a Joining's data at its Opener and returns the id.
+func (c *client) wantData(data string) (id json.Number) {
+	c.t.Helper()
+	var m struct {
+		ID   json.Number     `json:"id"`
+		Data json.RawMessage `json:"data"`
+	}
+	require.NoError(c.t, json.Unmarshal([]byte(c.receive()), &m))
+	require.Equal(c.t, data, string(m.Data))
+	return m.ID
+}
+
+// wantClose reads the end of the connection.
+func (c *client) wantClose(code int, reason string) {
+	c.t.Helper()
+	text, err := c.read()
+	var closed websocket.CloseError
+	require.True(c.t, errors.As(err, &closed), "want a close frame, got %q %v", text, err)
+	require.Equal(c.t, code, int(closed.Code))
+	if reason != "" {
+		require.Contains(c.t, closed.Reason, reason)
+	}
+}
+
+func (c *client) open(key string) {
+	c.t.Helper()
+	c.send(`{"open":"` + key + `"}`)
+	c.want(`{"isKeyOk":true}`)
+}
+
+func (c *client) join(key string) {
+	c.t.Helper()
+	c.send(`{"join":"` + key + `"}`)
+	c.want(`{"isKeyOk":true}`)
+}
+
+func (c *client) close() {
+	c.t.Helper()
+	require.NoError(c.t, c.conn.Close(websocket.StatusNormalClosure, ""))
+}
+
+// exchange lets a fresh pair find each other, which shows that the server serves.
+func exchange(t testing.TB, s *instance, key string) {
+	t.Helper()
+	opener, joining := dial(t, s), dial(t, s)
+	opener.open(key)
+	joining.join(key)
+	joining.send(`{"data":"offer"}`)
+	id := opener.wantData(`"offer"`)
+	opener.send(`{"id":` + id.String() + `,"data":"answer"}`)
+	joining.want(`{"data":"answer"}`)
+	joining.close()
+	opener.want(`{"id":` + id.String() + `,"unavailable":"true"}`)
+	opener.close()
+}
+
+// eventually waits for what follows from something that has no answer.
+func eventually(t testing.TB, condition func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, condition, patience, 10*time.Millisecond, what)
+}

@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestCommandLineMistakesNameFlagValueAndWhatIsAllowed(t *testing.T) {
+	cases := []struct {
+		name string
+		args []string
+		env  string
+		says []string
+	}{
+		{
+			name: "unknown flag",
+			args: []string{"--prot", "8000"},
+			says: []string{"--prot"},
+		},
+		{
+			name: "port that is no number",
+			args: []string{"--port", "http"},
+			says: []string{"--port", `"http"`, "0 to 65535"},
+		},
+		{
+			name: "port out of range",
+			args: []string{"-p", "65536"},
+			says: []string{"--port", `"65536"`, "0 to 65535"},
+		},
+		{
+			name: "size without sense",
+			args: []string{"--max-message", "many"},
+			says: []string{"--max-message", `"many"`, "64KiB"},
+		},
+		{
+			name: "duration without a unit",
+			args: []string{"--idle-timeout", "30"},
+			says: []string{"--idle-timeout", `"30"`, "30s"},
+		},
+		{
+			name: "log format",
+			args: []string{"--log-format", "xml"},
+			says: []string{"--log-format", `"xml"`, "text or json"},
+		},
+		{
+			name: "more connections than files",
+			args: []string{"--max-connections", "1000000000"},
+			says: []string{"--max-connections 1000000000", "open-file limit", "1 to"},
+		},
+		{
+			name: "host that is nobody's",
+			args: []string{"--host", "no.such.host.invalid"},
+			says: []string{"--host", "no.such.host.invalid"},
+		},
+		{
+			name: "an argument that is no flag",
+			args: []string{"8000"},
+			says: []string{`"8000"`},
+		},
+		{
+			name: "the environment",
+			env:  "SIGVER_LOOPS=none",
+			says: []string{"SIGVER_LOOPS", `"none"`, "1 to"},
+		},
+		{
+			name: "TLS, which must not become plain text",
+			args: []string{"-s", "-k", "key.pem", "-c", "cert.pem"},
+			says: []string{"--secure", "wss://"},
+		},
+		{
+			name: "a certificate alone",
+			args: []string{"-c", "cert.pem"},
+			says: []string{"--cert", "wss://"},
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			cmd := exec.Command(program, c.args...)
+			cmd.Env = append(os.Environ(), c.env)
+			out, err := cmd.CombinedOutput()
+			require.Error(t, err)
+			require.Equal(t, 2, cmd.ProcessState.ExitCode(), "%s", out)
+			for _, text := range c.says {
+				require.Contains(t, string(out), text)
+			}
+			require.LessOrEqual(t, strings.Count(string(out), "\n"), 3)
+		})
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"-h"}, {"-p", "1", "-h"}, {"-h", "-p", "1"}} {
+		out, err := exec.Command(program, args...).Output()
+		require.NoError(t, err)
+		require.Contains(t, string(out), "--max-joinings")
+		require.Contains(t, string(out), "64KiB")
+	}
+	for _, arg := range []string{"-v", "--version"} {
+		out, err := exec.Command(program, arg).Output()
+		require.NoError(t, err)
+		require.Regexp(t, `^sigver \S+\n$`, string(out))
+	}
+}
+
+func TestHostsAndPorts(t *testing.T) {
+	for name, args := range map[string][]string{
+		"short, IPv4":    {"-h", "127.0.0.1", "-p", "0"},
+		"IPv6":           {"-h", "::1", "-p", "0"},
+		"all of IPv4":    {"-p", "0"},
+		"all, IPv6 too":  {"--host=::", "--port=0"},
+		"a name":         {"-h", "localhost", "-p", "0"},
+		"a single loop":  {"-h", "127.0.0.1", "-p", "0", "--loops", "1"},
+		"more than many": {"-h", "127.0.0.1", "-p", "0", "--loops", "16"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startCommand(t, exec.Command(program, args...))
+			exchange(t, s, "hello")
+			s.stop()
+		})
+	}
+}
+
+func TestEnvironmentSetsWhatFlagsDoNot(t *testing.T) {
+	cmd := exec.Command(program, "--port", "0")
+	cmd.Env = append(os.Environ(), "SIGVER_HOST=127.0.0.1", "SIGVER_PORT=1", "SIGVER_MAX_CONNECTIONS=7", "SIGVER_LOOPS=1")
+	s := startCommand(t, cmd)
+	require.Contains(t, s.logged(), "127.0.0.1")
+	eventually(t, func() bool { return strings.Contains(s.logged(), "connections=7 because=--max-connections") }, "its limit")
+}
+
+func TestJSONLog(t *testing.T) {
+	cmd := exec.Command(program, "--host", "127.0.0.1", "--port", "0", "--log-format", "json")
+	stderr, err := cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	var line struct {
+		Level string `json:"level"`
+		Msg   string `json:"msg"`
+		URL   string `json:"url"`
+	}
+	require.NoError(t, json.NewDecoder(stderr).Decode(&line))
+	require.Equal(t, "INFO", line.Level)
+	require.Equal(t, "listening", line.Msg)
+	require.Regexp(t, `^ws://127\.0\.0\.1:\d+$`, line.URL)
+}

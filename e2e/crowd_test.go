@@ -1,0 +1,141 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// crowdSize is 15,000, or what the open-file limit leaves room for.
+func crowdSize(t testing.TB) int {
+	var limit syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	n := min(15000, int(limit.Max)-500)
+	if n < 15000 {
+		t.Logf("the open-file limit of %d allows only %d connections here", limit.Max, n)
+	}
+	return n
+}
+
+// crowd is many idle Openers, each of them nothing but a socket.
+type crowd struct {
+	t     testing.TB
+	conns []net.Conn
+}
+
+// gather lets n clients connect and open a key of 16 bytes each.
+func gather(t testing.TB, s *instance, n int) *crowd {
+	t.Helper()
+	c := &crowd{t: t, conns: make([]net.Conn, n)}
+	errs := make(chan error, n)
+	var wg sync.WaitGroup
+	const dialers = 16
+	for d := range dialers {
+		wg.Go(func() {
+			for i := d; i < n; i += dialers {
+				conn, err := openOne(s.addr, fmt.Sprintf("crowd-%010d", i), i)
+				if err != nil {
+					errs <- err
+					return
+				}
+				c.conns[i] = conn
+			}
+		})
+	}
+	wg.Wait()
+	t.Cleanup(c.leave)
+	select {
+	case err := <-errs:
+		require.NoError(t, err)
+	default:
+	}
+	return c
+}
+
+func openOne(addr, key string, i int) (net.Conn, error) {
+	// Several source addresses, so that ports of an earlier crowd which the
+	// kernel still holds do not run out.
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i%8))}}
+	conn, err := dialer.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(conn, upgradeRequest+masked(0x81, `{"open":"`+key+`"}`)); err != nil {
+		return nil, err
+	}
+	want := "\x81\x10" + `{"isKeyOk":true}`
+	got := make([]byte, 0, 256)
+	buf := make([]byte, 256)
+	for !strings.HasSuffix(string(got), want) {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return nil, fmt.Errorf("after %q: %w", got, err)
+		}
+		got = append(got, buf[:n]...)
+	}
+	return conn, nil
+}
+
+func (c *crowd) leave() {
+	for _, conn := range c.conns {
+		if conn != nil {
+			_ = conn.Close()
+		}
+	}
+	c.conns = nil
+}
+
+func TestACrowdComesAndGoesAndLeavesNothing(t *testing.T) {
+	n := crowdSize(t)
+	s := start(t)
+	exchange(t, s, "before")
+	eventually(t, func() bool { return s.files() < 40 }, "the first pair is still there")
+	files := s.files()
+
+	var after []int
+	for round := range 3 {
+		c := gather(t, s, n)
+		exchange(t, s, "in the crowd")
+		c.leave()
+		eventually(t, func() bool { return s.files() == files }, "descriptors are left over")
+		exchange(t, s, "after the crowd")
+		after = append(after, s.resident())
+		t.Logf("resident after crowd %d: %d KiB", round+1, after[round]>>10)
+	}
+	// The first crowd grows tables; the ones after it must fit into them.
+	require.Less(t, after[2], after[0]+2<<20, "memory grows from crowd to crowd")
+	s.stop()
+}
+
+// What an idle Opener costs. The budget is 400 resident bytes; the baseline is
+// the same server without anybody.
+func TestAnIdleOpenerFitsItsBudget(t *testing.T) {
+	n := crowdSize(t)
+	s := start(t)
+	exchange(t, s, "before")
+	before := s.resident()
+	c := gather(t, s, n)
+	each := float64(s.resident()-before) / float64(len(c.conns))
+	t.Logf("%d idle Openers: %.0f resident bytes each (%d KiB without them)", n, each, before>>10)
+	require.Less(t, each, 400.0)
+}
+
+func BenchmarkResidentPerIdleOpener(b *testing.B) {
+	n := crowdSize(b)
+	for b.Loop() {
+		s := start(b)
+		before := s.resident()
+		c := gather(b, s, n)
+		b.ReportMetric(float64(s.resident()-before)/float64(n), "bytes/opener")
+		b.ReportMetric(float64(n), "openers")
+		c.leave()
+		s.stop()
+	}
+	b.ReportMetric(0, "ns/op")
+}
