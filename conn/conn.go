@@ -1,0 +1,118 @@
+// Package conn turns the bytes of one client into messages and back: the HTTP
+// handshake and the frames of RFC 6455. It knows nothing of keys.
+//
+// A connection belongs to one loop for life. Its input and its state are
+// touched by that loop's goroutine only; its output is under the connection's
+// mutex, because any loop may relay to it. No connection has a goroutine, a
+// timer or, while nothing is on its way, a buffer.
+//
+// Inwards: ready -> receive -> frame -> Events.Message. Outwards: Send appends
+// a frame to the output and asks the loop for a Flush at the end of its batch.
+package conn
+
+import (
+	"errors"
+	"sync"
+
+	"sigver/poller"
+	"sigver/protocol"
+)
+
+// Events is what a connection tells its owner. All of it is called on the
+// connection's loop, with no lock held.
+type Events interface {
+	// Opening is asked when a correct handshake has arrived. A refusal is sent
+	// instead of the upgrade; nil opens the connection.
+	Opening() *Refusal
+	// Message brings one text message, valid UTF-8, within Limits.Message. The
+	// bytes are valid, and the callee's to change, until it returns. An error
+	// closes the connection: with its code if it is a *protocol.Error.
+	Message(text []byte) error
+	// Leaving says that no message will come any more, nor be delivered. It is
+	// called once if Opening returned nil, with the code of the close frame that
+	// was sent or received, or with Lost.
+	Leaving(code protocol.CloseCode)
+	// Closed says that the descriptor is closed. It is called last, and once.
+	Closed()
+}
+
+// Lost stands for a connection that ended without a close frame (RFC 6455
+// §7.1.5). It is never sent.
+const Lost protocol.CloseCode = 1006
+
+// Conn is one client. It is made to be embedded; Set.Serve brings it to life.
+// Send and Close may be called from any goroutine, everything else is for the
+// loop.
+type Conn struct {
+	// Immutable after Serve.
+	set    *Set
+	events Events
+
+	// Loop only. Times are milliseconds of the set's clock.
+	in         *input  // what the client has begun to send; nil between messages
+	index      int32   // place in set.conns
+	heard      uint32  // when bytes last arrived
+	deadline   uint32  // when this state ends by itself; 0: never
+	allowance  float32 // frames that it may still send at once (Limits.Burst)
+	state      state
+	pinged     bool // since it was last heard
+	peerClosed bool // its close frame has arrived: nothing more will
+	inputEnded bool // the stream itself has ended
+
+	// Guarded by mu.
+	closing bool               // the close frame is in out; nothing may follow it
+	dirty   bool               // Flush is waiting for the end of the batch
+	blocked bool               // the socket took less than all; waiting until it is writable
+	code    protocol.CloseCode // of our close frame
+	fd      int32              // -1 once closed
+	mu      sync.Mutex
+	out     *output // unsent bytes; nil when there are none
+}
+
+// KeepOpen ends the time limit within which a new connection has to show what
+// it wants (Limits.Idle). Loop only.
+func (c *Conn) KeepOpen() {
+	if c.state == stateOpen {
+		c.deadline = 0
+	}
+}
+
+// Fail closes the connection because of err, as Message's errors do. Loop only.
+func (c *Conn) Fail(err error) {
+	var e *protocol.Error
+	if errors.As(err, &e) {
+		c.fail(e.Code, e.Detail)
+		return
+	}
+	c.fail(protocol.MessageError, "the message could not be handled")
+}
+
+// fail closes an open connection at once as far as its owner is concerned: what
+// the client sends from here on is not looked at.
+func (c *Conn) fail(code protocol.CloseCode, detail string) {
+	c.Close(code, detail)
+	c.leave()
+}
+
+// GoAway ends a connection in any state, telling the client that the server is
+// stopping. Loop only.
+func (c *Conn) GoAway() {
+	switch c.state {
+	case stateHandshake:
+		c.refuse(stopping)
+	case stateOpen:
+		c.fail(protocol.GoingAway, "the server is stopping")
+	case stateClosing, stateClosed:
+	}
+}
+
+// ready is the loop's callback. It may come late, for a connection that is
+// closed already.
+func (c *Conn) ready(r poller.Readiness) {
+	if c.state != stateClosed && r&poller.Writable != 0 {
+		c.Flush()
+	}
+	if c.state != stateClosed && r&(poller.Readable|poller.Failed) != 0 {
+		c.read()
+	}
+}

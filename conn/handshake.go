@@ -1,0 +1,183 @@
+package conn
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/gobwas/ws"
+
+	"sigver/poller"
+)
+
+// Refusal is an HTTP answer in place of the upgrade (RFC 6455 §4.2.2).
+type Refusal struct {
+	Status     int    // an HTTP status of 400 or more
+	RetryAfter int    // seconds; 0: not said
+	Detail     string // what was wrong, for a person to read
+	allow      string // the header Allow, or nothing
+	upgrade    bool   // name the protocol that is spoken here
+}
+
+// Refusals that the handshake itself gives.
+var (
+	tooSlow     = &Refusal{Status: http.StatusRequestTimeout, Detail: "the request's header did not arrive in time"}
+	tooLarge    = &Refusal{Status: http.StatusRequestHeaderFieldsTooLarge, Detail: "the request's header is over 8 KiB"}
+	notHTTP     = &Refusal{Status: http.StatusBadRequest, Detail: "this is not an HTTP request; if it is TLS, use ws:// and not wss://"}
+	malformed   = &Refusal{Status: http.StatusBadRequest, Detail: "malformed HTTP request"}
+	badKey      = &Refusal{Status: http.StatusBadRequest, Detail: "Sec-WebSocket-Key must be there once, 16 bytes in base64"}
+	badMethod   = &Refusal{Status: http.StatusMethodNotAllowed, Detail: "a WebSocket handshake is a GET request", allow: http.MethodGet}
+	badVersion  = &Refusal{Status: http.StatusUpgradeRequired, Detail: "Sec-WebSocket-Version must be 13", upgrade: true}
+	noUpgrade   = &Refusal{Status: http.StatusUpgradeRequired, Detail: "this is a WebSocket server: connect with a WebSocket client (Upgrade: websocket)", upgrade: true}
+	stopping    = &Refusal{Status: http.StatusServiceUnavailable, Detail: "the server is stopping", RetryAfter: 1}
+	endOfHeader = []byte("\r\n\r\n")
+	endOfLine   = []byte("\r\n")
+	keyHeader   = []byte("Sec-WebSocket-Key")
+)
+
+// handshake answers the request at the beginning of b and returns how many
+// bytes it covers, or 0 when more must arrive.
+func (c *Conn) handshake(b []byte) int {
+	if b[0] < 'A' || b[0] > 'Z' {
+		c.refuse(notHTTP)
+		return 0
+	}
+	end := bytes.Index(b, endOfHeader)
+	size := end + len(endOfHeader)
+	switch {
+	case end < 0 && len(b) < maxHeader:
+		return 0
+	case end < 0 || size > maxHeader:
+		c.refuse(tooLarge)
+		return 0
+	}
+	answer, refusal := c.set.upgrade.answer(b[:size])
+	if refusal == nil {
+		refusal = c.events.Opening()
+	}
+	if refusal != nil {
+		c.refuse(refusal)
+		return size
+	}
+	c.state = stateOpen
+	c.deadline = c.set.after(c.set.limits.Idle)
+	c.queue(answer)
+	return size
+}
+
+// refuse answers the handshake with an HTTP error and ends the connection.
+func (c *Conn) refuse(r *Refusal) {
+	c.queue(r.append(nil))
+	c.beginClosing()
+}
+
+// queue sends bytes that are no frame.
+func (c *Conn) queue(b []byte) {
+	c.mu.Lock()
+	_, _ = c.outputLocked().Write(b)
+	c.mu.Unlock()
+}
+
+// append adds the whole HTTP answer to b.
+func (r *Refusal) append(b []byte) []byte {
+	b = append(b, "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(r.Status), 10)
+	b = append(b, ' ')
+	b = append(b, http.StatusText(r.Status)...)
+	b = append(b, "\r\nContent-Type: text/plain; charset=utf-8\r\n"...)
+	if r.upgrade {
+		b = append(b, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: upgrade, close\r\n"...)
+	} else {
+		b = append(b, "Connection: close\r\n"...)
+	}
+	if r.allow != "" {
+		b = append(b, "Allow: "...)
+		b = append(b, r.allow...)
+		b = append(b, endOfLine...)
+	}
+	if r.RetryAfter > 0 {
+		b = append(b, "Retry-After: "...)
+		b = strconv.AppendInt(b, int64(r.RetryAfter), 10)
+		b = append(b, endOfLine...)
+	}
+	b = append(b, "Content-Length: "...)
+	b = strconv.AppendInt(b, int64(len(r.Detail)+1), 10)
+	b = append(b, endOfHeader...)
+	b = append(b, r.Detail...)
+	return append(b, '\n')
+}
+
+// upgrade lets ws.Upgrader, which reads and writes a stream, work on bytes that
+// are in memory. It is one per set and used again for each handshake.
+type upgrade struct {
+	in  bytes.Reader
+	out []byte
+}
+
+func (u *upgrade) Read(p []byte) (int, error) { return u.in.Read(p) }
+
+func (u *upgrade) Write(p []byte) (int, error) {
+	u.out = append(u.out, p...)
+	return len(p), nil
+}
+
+// answer returns what is to be answered to a handshake with this header, valid
+// until the next call, or why it is refused.
+func (u *upgrade) answer(header []byte) ([]byte, *Refusal) {
+	u.in.Reset(header)
+	u.out = u.out[:0]
+	// The buffer holds the longest line, or the line would be cut.
+	_, err := ws.Upgrader{ReadBufferSize: maxHeader}.Upgrade(u)
+	if err != nil {
+		// What the Upgrader wrote is not used: our answers also say that the
+		// connection closes, and all look alike.
+		return nil, refusalOf(err, header)
+	}
+	if !soundKey(header) {
+		return nil, badKey
+	}
+	return u.out, nil
+}
+
+func refusalOf(err error, header []byte) *Refusal {
+	switch {
+	case errors.Is(err, ws.ErrHandshakeBadMethod):
+		return badMethod
+	case errors.Is(err, ws.ErrHandshakeUpgradeRequired):
+		return badVersion
+	case errors.Is(err, ws.ErrHandshakeBadSecKey):
+		return badKey
+	case errors.Is(err, ws.ErrHandshakeBadUpgrade):
+		return noUpgrade
+	}
+	var rejected *ws.ConnectionRejectedError
+	if errors.As(err, &rejected) && rejected.StatusCode() != 0 {
+		return &Refusal{Status: rejected.StatusCode(), Detail: rejected.Error()}
+	}
+	return malformed
+}
+
+// soundKey checks what the Upgrader does not: that the key is there only once
+// and is the base64 of 16 bytes (RFC 6455 §4.1, §4.2.1).
+func soundKey(header []byte) bool {
+	var key []byte
+	for line := range bytes.SplitSeq(header, endOfLine) {
+		name, value, found := bytes.Cut(line, []byte{':'})
+		if found && bytes.EqualFold(bytes.TrimSpace(name), keyHeader) {
+			if key != nil {
+				return false
+			}
+			key = bytes.TrimSpace(value)
+		}
+	}
+	var decoded [18]byte
+	if base64.StdEncoding.DecodedLen(len(key)) != len(decoded) {
+		return false
+	}
+	n, err := base64.StdEncoding.Decode(decoded[:], key)
+	return err == nil && n == 16
+}
+
+var _ poller.Flusher = (*Conn)(nil)

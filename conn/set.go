@@ -1,0 +1,132 @@
+package conn
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sigver/poller"
+)
+
+const (
+	readSize  = 64 << 10 // bytes that one read may bring
+	keptIdle  = 64       // inputs that a set keeps to be used again
+	tick      = 125 * time.Millisecond
+	tickParts = uint32(SweepTime / tick)
+)
+
+// Set is the connections of one loop and what they share: the buffer that all
+// of them read into, a coarse clock, the limits. It belongs to the loop's
+// goroutine.
+type Set struct {
+	loop   *poller.Loop
+	limits *Limits
+	onTick func()
+
+	conns []*Conn // in no order; Conn.index is the place
+	start time.Time
+	now   uint32 // milliseconds since start, as of the last tick; wraps after 49 days
+	swept int    // how far the present sweep has come
+
+	buf    []byte
+	inputs []*input // idle ones
+
+	// For frameHeader and handshake, here so that they allocate nothing.
+	reader  bytes.Reader
+	header  [ws.MaxHeaderSize]byte
+	upgrade upgrade
+}
+
+// NewSet makes the set of loop's connections. limits must not change any more.
+// onTick, unless nil, is called some times a second, on the loop.
+func NewSet(loop *poller.Loop, limits *Limits, onTick func()) (*Set, error) {
+	s := &Set{
+		loop:   loop,
+		limits: limits,
+		onTick: onTick,
+		start:  time.Now(),
+		buf:    make([]byte, readSize),
+	}
+	return s, loop.Every(tick, s.tick)
+}
+
+// Serve makes c, which must be zero, the connection of fd. fd is a connected,
+// non-blocking socket and c's from here on: it is closed even if an error is
+// returned. In that case events is not used. Loop only.
+func (s *Set) Serve(c *Conn, fd int, events Events) error {
+	c.set, c.events, c.fd = s, events, int32(fd)
+	c.heard = s.now
+	c.allowance = float32(s.limits.Burst)
+	c.deadline = s.after(s.limits.Handshake)
+	if err := s.loop.Add(fd, c.ready); err != nil {
+		c.fd, c.state = -1, stateClosed
+		_ = poller.CloseFD(fd)
+		return err
+	}
+	c.index = int32(len(s.conns))
+	s.conns = append(s.conns, c)
+	return nil
+}
+
+// Len is how many connections the set has, in any state but closed. Loop only.
+func (s *Set) Len() int { return len(s.conns) }
+
+// GoAway ends all connections as Conn.GoAway does. Loop only.
+func (s *Set) GoAway() {
+	s.each((*Conn).GoAway)
+}
+
+// Drop closes all connections as they are. Loop only.
+func (s *Set) Drop() {
+	s.each((*Conn).lost)
+}
+
+// each calls f on every connection; f may remove the one that it gets.
+func (s *Set) each(f func(*Conn)) {
+	for i := len(s.conns) - 1; i >= 0; i-- {
+		f(s.conns[i])
+	}
+}
+
+// remove takes c out by putting the last one in its place.
+func (s *Set) remove(c *Conn) {
+	last := len(s.conns) - 1
+	moved := s.conns[last]
+	s.conns[c.index] = moved
+	moved.index = c.index
+	s.conns[last] = nil
+	s.conns = s.conns[:last]
+	// A crowd that has left should not leave its list behind.
+	if cap(s.conns) > 1024 && len(s.conns) < cap(s.conns)/4 {
+		s.conns = append(make([]*Conn, 0, cap(s.conns)/2), s.conns...)
+	}
+}
+
+func (s *Set) newInput() *input {
+	if n := len(s.inputs); n > 0 {
+		in := s.inputs[n-1]
+		s.inputs = s.inputs[:n-1]
+		return in
+	}
+	return new(input)
+}
+
+func (s *Set) freeInput(in *input) {
+	if len(s.inputs) == keptIdle {
+		return
+	}
+	if cap(in.stream) > keptInput || cap(in.message) > keptInput {
+		*in = input{}
+	}
+	in.stream, in.message, in.partial = in.stream[:0], in.message[:0], false
+	s.inputs = append(s.inputs, in)
+}
+
+// frameHeader reads the frame header at the beginning of b, which takes size
+// bytes. It returns io.EOF or io.ErrUnexpectedEOF when b is too short.
+func (s *Set) frameHeader(b []byte) (h ws.Header, size int, err error) {
+	s.reader.Reset(b)
+	h, err = ws.ReadHeaderBuffer(&s.reader, s.header[:])
+	return h, len(b) - s.reader.Len(), err
+}

@@ -1,0 +1,93 @@
+package conn
+
+import (
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sigver/protocol"
+)
+
+// tick moves the clock and looks at a part of the connections, so that all of
+// them are looked at within SweepTime and no tick takes long.
+func (s *Set) tick() {
+	s.now = uint32(time.Since(s.start).Milliseconds())
+	if s.onTick != nil {
+		s.onTick()
+	}
+	n := len(s.conns)/int(tickParts) + 1
+	for ; n > 0 && len(s.conns) > 0; n-- {
+		// Downwards: what remove moves here has been looked at.
+		s.swept--
+		if s.swept < 0 || s.swept >= len(s.conns) {
+			s.swept = len(s.conns) - 1
+		}
+		s.conns[s.swept].sweep()
+	}
+}
+
+// after is the time of the set's clock in d from now, or 0 for never if d is 0.
+func (s *Set) after(d time.Duration) uint32 {
+	if d <= 0 {
+		return 0
+	}
+	return max(s.now+uint32(d.Milliseconds()), 1)
+}
+
+// passed reports whether a deadline is over. The clock wraps: half of its range
+// counts as the past.
+func (s *Set) passed(deadline uint32) bool {
+	return deadline != 0 && int32(s.now-deadline) >= 0
+}
+
+// sweep does what time demands of one connection.
+func (c *Conn) sweep() {
+	if !c.set.passed(c.deadline) {
+		if c.state == stateOpen && c.set.limits.Heartbeat > 0 {
+			c.heartbeat()
+		}
+		return
+	}
+	switch c.state {
+	case stateHandshake:
+		c.refuse(tooSlow)
+	case stateOpen:
+		c.fail(protocol.Idle, "neither opened nor joined in time")
+	case stateClosing:
+		c.close()
+	}
+}
+
+// heartbeat pings a connection that has been quiet and closes one that has not
+// even answered that.
+func (c *Conn) heartbeat() {
+	quiet := time.Duration(c.set.now-c.heard) * time.Millisecond
+	interval := c.set.limits.Heartbeat
+	switch {
+	case quiet >= 3*interval:
+		c.fail(protocol.HeartbeatTimeout, "nothing was heard, not even a pong")
+	case quiet >= interval && !c.pinged:
+		c.pinged = true
+		c.send(ws.OpPing, nil)
+	}
+}
+
+// refill adds what may be sent since the connection was last heard.
+func (c *Conn) refill() {
+	limits := c.set.limits
+	if limits.Rate <= 0 {
+		return
+	}
+	seconds := float64(c.set.now-c.heard) / 1000
+	c.allowance = float32(min(float64(c.allowance)+seconds*limits.Rate, limits.Burst))
+}
+
+// spend takes one frame out of what the client may send. It is false if there
+// was nothing left.
+func (c *Conn) spend() bool {
+	if c.set.limits.Rate <= 0 {
+		return true
+	}
+	c.allowance--
+	return c.allowance >= 0
+}

@@ -1,0 +1,85 @@
+// Command sigver is a signaling server for WebRTC: it relays offers, answers and
+// ICE candidates between peers that know a common key. README.md shows how to
+// run it, docs/PROTOCOL.md what it speaks.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"sigver/options"
+	"sigver/poller"
+	"sigver/server"
+)
+
+// version is set when the program is built (Makefile).
+var version = "dev"
+
+// gcPercent trades CPU, of which collecting takes next to nothing here, for
+// memory: relaying allocates nothing, so the heap grows with connections only.
+// The environment variable GOGC overrides it.
+const gcPercent = 25
+
+// Exit statuses.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	os.Exit(run())
+}
+
+func run() int {
+	opts, err := options.Parse(os.Args[1:], os.LookupEnv)
+	switch {
+	case errors.Is(err, options.ErrHelp):
+		fmt.Print(opts.Usage())
+		return 0
+	case errors.Is(err, options.ErrVersion):
+		fmt.Println("sigver", version)
+		return 0
+	case err != nil:
+		return complain(exitUsage, err)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	log := opts.Logger(os.Stderr)
+
+	config := opts.Config
+	config.Log = log
+	if config.FileLimit, err = poller.RaiseFileLimit(); err != nil {
+		return complain(exitFailed, err)
+	}
+	srv, err := server.New(config)
+	if errors.Is(err, server.ErrImpossible) {
+		return complain(exitUsage, err)
+	}
+	if err != nil {
+		return complain(exitFailed, err)
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	// From the first signal on the next one has its usual effect: the end, now.
+	context.AfterFunc(ctx, stop)
+	if err := srv.Run(ctx); err != nil {
+		log.Error("cannot go on", "error", err)
+		return exitFailed
+	}
+	return 0
+}
+
+func complain(status int, err error) int {
+	fmt.Fprintf(os.Stderr, "sigver: %v\n", err)
+	if status == exitUsage {
+		fmt.Fprintln(os.Stderr, "sigver --help lists the flags.")
+	}
+	return status
+}

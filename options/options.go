@@ -1,0 +1,177 @@
+// Package options reads the command line and the environment into a
+// configuration, and says what is wrong with them.
+package options
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"sigver/server"
+)
+
+// ErrHelp and ErrVersion ask for an answer in place of a server.
+var (
+	ErrHelp    = errors.New("help was asked for")
+	ErrVersion = errors.New("the version was asked for")
+)
+
+// envPrefix precedes the name of a flag, in capitals and with underscores, in
+// the environment.
+const envPrefix = "SIGVER_"
+
+// Options is what a user can set. Parse fills it.
+type Options struct {
+	Config server.Config
+
+	flags     *pflag.FlagSet
+	logLevel  string
+	logFormat string
+	secure    bool
+	key       string
+	cert      string
+	ca        string
+}
+
+// Parse reads the arguments, without the program's name, and for flags that are
+// not among them the environment. Errors name the flag, its value and what is
+// allowed.
+func Parse(args []string, lookupEnv func(string) (string, bool)) (*Options, error) {
+	o := new(Options)
+	o.define()
+	help := o.flags.Bool("help", false, "print this help and exit")
+	version := o.flags.BoolP("version", "v", false, "print the version and exit")
+
+	if err := o.flags.Parse(hostOrHelp(args)); err != nil {
+		return o, err
+	}
+	switch {
+	case *help:
+		return o, ErrHelp
+	case *version:
+		return o, ErrVersion
+	case o.flags.NArg() > 0:
+		return o, fmt.Errorf("unexpected argument %q: sigver takes flags only", o.flags.Arg(0))
+	}
+	if err := o.readEnv(lookupEnv); err != nil {
+		return o, err
+	}
+	return o, o.checkTLS()
+}
+
+// define names every flag, its default and what it may be.
+func (o *Options) define() {
+	f := pflag.NewFlagSet("sigver", pflag.ContinueOnError)
+	f.SortFlags = false
+	f.SetOutput(io.Discard) // errors are returned, and printed once
+	c := &o.Config
+
+	f.StringVarP(&c.Host, "host", "h", "0.0.0.0", "address to listen on, IPv4, IPv6 or a name")
+	f.VarP(number(&c.Port, 8000, 0, 65535), "port", "p", "port to listen on; 0 lets the system pick one")
+	f.BoolVarP(&o.secure, "secure", "s", false, "serve wss:// in place of ws:// (not in this version)")
+	f.StringVarP(&o.key, "key", "k", "", "private key of the certificate (not in this version)")
+	f.StringVarP(&o.cert, "cert", "c", "", "certificate of the server (not in this version)")
+	f.StringVarP(&o.ca, "ca", "a", "", "intermediate certificates (not in this version)")
+
+	f.Var(number(&c.Loops, runtime.GOMAXPROCS(0), 1, 1024), "loops", "event loops")
+	f.Var(number(&c.MaxConnections, 0, 0, 1<<30), "max-connections", "clients at once; 0: what the open-file limit allows")
+	f.Var(size(&c.MaxMessage, 64<<10, 128, 64<<20), "max-message", "largest message")
+	f.Var(size(&c.MaxBuffer, 1<<20, 1<<10, 1<<30), "max-buffer", "unsent bytes after which a client that does not read is closed")
+	f.Var(number(&c.MaxJoinings, 1024, 0, 1<<30), "max-joinings", "Joinings of one Opener at once; 0: no limit")
+	f.Var(duration(&c.HandshakeTimeout, 10*time.Second, time.Second, time.Hour), "handshake-timeout", "time for the HTTP header of a new client")
+	f.Var(duration(&c.IdleTimeout, 30*time.Second, time.Second, 24*time.Hour), "idle-timeout", "time for a new client to open or join")
+	f.Var(durationOrOff(&c.Heartbeat, 30*time.Second, time.Second, 24*time.Hour), "heartbeat", "silence after which a client is pinged; closed after two more; 0: never")
+	f.Var(real(&c.Rate, 100, 0, 1e6), "rate", "messages per second and client; 0: no limit")
+	f.Var(real(&c.Burst, 500, 1, 1e6), "burst", "messages that a client may send at once")
+	f.Var(oneOf(&o.logLevel, "info", "debug", "info", "warn", "error"), "log-level", "least level that is logged")
+	f.Var(oneOf(&o.logFormat, "text", "text", "json"), "log-format", "form of the log")
+	o.flags = f
+}
+
+// hostOrHelp gives -h its two meanings: with a value it is the host, as the
+// program of this name always had it, and without one it asks for help.
+func hostOrHelp(args []string) []string {
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if arg == "-h" && (i+1 == len(args) || strings.HasPrefix(args[i+1], "-")) {
+			return []string{"--help"}
+		}
+	}
+	return args
+}
+
+// readEnv sets the flags that the command line did not.
+func (o *Options) readEnv(lookup func(string) (string, bool)) error {
+	var err error
+	o.flags.VisitAll(func(f *pflag.Flag) {
+		if err != nil || f.Changed || f.Name == "help" || f.Name == "version" {
+			return
+		}
+		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, found := lookup(name)
+		if !found || value == "" {
+			return
+		}
+		if e := f.Value.Set(value); e != nil {
+			err = fmt.Errorf("invalid value %q of %s: %w", value, name, e)
+		}
+	})
+	return err
+}
+
+// checkTLS refuses what would otherwise be served in plain text by accident.
+func (o *Options) checkTLS() error {
+	for _, f := range []struct {
+		flag string
+		set  bool
+	}{
+		{"-s, --secure", o.secure},
+		{"-k, --key", o.key != ""},
+		{"-c, --cert", o.cert != ""},
+		{"-a, --ca", o.ca != ""},
+	} {
+		if f.set {
+			return fmt.Errorf("%s: this version does not serve wss:// itself; leave it out and put a TLS proxy in front", f.flag)
+		}
+	}
+	return nil
+}
+
+// Logger returns the log that the options describe, written to w.
+func (o *Options) Logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	// The flag allows only names that slog knows.
+	_ = level.UnmarshalText([]byte(o.logLevel))
+	opts := &slog.HandlerOptions{Level: level}
+	if o.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// Usage is the text of --help.
+func (o *Options) Usage() string {
+	return `sigver lets two WebRTC peers find each other over WebSocket.
+
+Usage:
+  sigver [flags]
+
+Flags:
+` + o.flags.FlagUsages() + `
+Every flag can be set in the environment too (--max-message as
+` + envPrefix + `MAX_MESSAGE); the flag wins. -h without an address prints this help.
+
+Examples:
+  sigver                          # ws://0.0.0.0:8000
+  sigver -h 192.168.0.1 -p 9000   # ws://192.168.0.1:9000
+  sigver -h :: -p 0               # every address, IPv6 too, a port of the system's choice
+`
+}

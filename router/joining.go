@@ -1,0 +1,116 @@
+package router
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"sigver/protocol"
+)
+
+// What only a Joining, or who would be one, is refused.
+var (
+	errKeyUnknown = &protocol.Error{
+		Code:   protocol.KeyUnknown,
+		Detail: "no connection has opened this key",
+	}
+	errTooManyJoinings = &protocol.Error{
+		Code:   protocol.TooManyJoinings,
+		Detail: "the Opener of this key has as many Joinings as it may have",
+	}
+	errNotJoining = &protocol.Error{
+		Code:   protocol.TransmitBeforeJoin,
+		Detail: "only a connection that has joined a key can send without an id",
+	}
+)
+
+// maxID is the largest id; the smallest is 1. Every client can hold these in a
+// signed 32-bit integer.
+const maxID = math.MaxInt32
+
+// join makes s a Joining of key's Opener and relays data, unless it is nil.
+func (s *Session) join(key, data, scratch []byte) ([]byte, error) {
+	if s.role != unbound {
+		return scratch, errAlreadyBound
+	}
+	o := s.router.shardOf(key).find(key)
+	if o == nil {
+		return s.answer(false, scratch), errKeyUnknown
+	}
+
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.holder == nil { // gone since find
+		return s.answer(false, scratch), errKeyUnknown
+	}
+	if limit := s.router.maxJoinings; limit > 0 && len(o.joinings) >= limit {
+		return s.answer(false, scratch), errTooManyJoinings
+	}
+	s.id = o.drawIDLocked()
+	scratch = s.bindLocked(asJoining, o, scratch)
+	o.addLocked(s)
+	if data != nil {
+		scratch = protocol.AppendDataFrom(scratch[:0], s.id, data)
+		o.holder.peer.Send(scratch)
+	}
+	return scratch, nil
+}
+
+// drawIDLocked returns a random id that no Joining of o has. Random, so that an
+// id that became free is not soon somebody else's.
+func (o *opener) drawIDLocked() uint32 {
+	for {
+		id := uint32(1 + rand.Int32N(maxID))
+		if o.joinings[id] == nil {
+			return id
+		}
+	}
+}
+
+// addLocked gives o the Joining s.
+func (o *opener) addLocked(s *Session) {
+	if o.joinings == nil {
+		o.joinings = make(map[uint32]*Session)
+	}
+	o.joinings[s.id] = s
+	o.shard.joinings.Add(1)
+}
+
+// dropLocked takes the Joining s from o.
+func (o *opener) dropLocked(s *Session) {
+	delete(o.joinings, s.id)
+	if len(o.joinings) == 0 {
+		o.joinings = nil
+	}
+	o.shard.joinings.Add(-1)
+}
+
+// toOpener relays data from the Joining s to its Opener.
+func (s *Session) toOpener(data, scratch []byte) ([]byte, error) {
+	if s.role != asJoining {
+		return scratch, errNotJoining
+	}
+	o := s.opener
+	scratch = protocol.AppendDataFrom(scratch[:0], s.id, data)
+
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.holder != nil { // else s is being closed
+		o.holder.peer.Send(scratch)
+	}
+	return scratch, nil
+}
+
+// leaveOpener frees the id of the Joining s and tells its Opener, unless that
+// went first and has nobody to tell.
+func (s *Session) leaveOpener() {
+	o := s.opener
+	news := protocol.AppendUnavailable(nil, s.id)
+
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.holder == nil {
+		return
+	}
+	o.dropLocked(s)
+	o.holder.peer.Send(news)
+}

@@ -1,0 +1,117 @@
+package router
+
+import "sigver/protocol"
+
+// role is what a Session has become.
+//
+//	unbound --open--> asOpener  --Gone--> gone
+//	        --join--> asJoining --Gone--> gone
+//	        --Gone----------------------> gone
+type role uint8
+
+const (
+	unbound   role = iota
+	asOpener       // has opened a key, even if another has taken it over since
+	asJoining      // has joined an Opener, even if that is gone by now
+	gone
+)
+
+// What Handle refuses before it is known whether the message is an Opener's or
+// a Joining's.
+var (
+	errAlreadyBound = &protocol.Error{
+		Code:   protocol.AlreadyBound,
+		Detail: "this connection has already opened or joined a key",
+	}
+	errNoMessage = &protocol.Error{
+		Code:   protocol.MessageError,
+		Detail: "no known message",
+	}
+)
+
+// Session is one connection's place in a Router: at first unbound, then an
+// Opener or a Joining for the rest of its life. Its zero value needs
+// Router.Attach. It is part of its owner's connection by value, so it is small:
+// 40 bytes on 64-bit systems.
+//
+// Its methods belong to one goroutine, the owner's, and run one at a time. Other
+// sessions' goroutines reach s through its opener record and use nothing but
+// its peer.
+type Session struct {
+	// Immutable after Attach.
+	router *Router
+	peer   Peer
+
+	// Owner's goroutine only, and constant while a record refers to s: set
+	// before the record gets s, cleared after it has lost it. So Check may read
+	// them under opener.mu.
+	opener *opener // what s opened or joined; nil when unbound or gone
+	id     uint32  // a Joining's number at its Opener
+	role   role
+}
+
+// Handle does what the client's message m asks for. All answers and relayed
+// messages have been given to Peer.Send when it returns; nothing of m is kept.
+//
+// scratch is a buffer for building them, with contents that do not matter. It
+// is returned, perhaps grown, to be passed again next time. Relaying allocates
+// nothing once it is large enough.
+//
+// An error is always a *protocol.Error that is shared and must not be changed.
+// It means that the caller has to close this connection with its code; what the
+// client must get before that has been sent.
+//
+// After Gone, Handle does nothing.
+func (s *Session) Handle(m *protocol.Message, scratch []byte) ([]byte, error) {
+	if s.role == gone {
+		return scratch, nil
+	}
+	switch m.Kind {
+	case protocol.Open:
+		return s.open(m.Key, m.Token, scratch)
+	case protocol.Join:
+		return s.join(m.Key, m.Data, scratch)
+	case protocol.ToOpener:
+		return s.toOpener(m.Data, scratch)
+	case protocol.ToJoining:
+		return s.toJoining(m.ID, m.Data, scratch)
+	default:
+		return scratch, errNoMessage
+	}
+}
+
+// Bound reports whether s is an Opener or a Joining. One that lost its key or
+// its Opener to others stays bound until it is gone.
+func (s *Session) Bound() bool {
+	return s.role == asOpener || s.role == asJoining
+}
+
+// Gone ends the session when its connection is gone: an Opener's key becomes
+// free and its Joinings are closed with OPENER_NO_LONGER_AVAILABLE; a Joining's
+// id becomes free and its Opener is told. It harms nobody else's key: an Opener
+// that was taken over leaves nothing behind. Safe to repeat.
+func (s *Session) Gone() {
+	switch s.role {
+	case asOpener:
+		s.leaveKey()
+	case asJoining:
+		s.leaveOpener()
+	}
+	s.role = gone
+	s.opener = nil
+}
+
+// bindLocked makes s an Opener or a Joining of o, whose mutex is held, and
+// tells its client. Nothing else can be sent to it before that.
+func (s *Session) bindLocked(as role, o *opener, scratch []byte) []byte {
+	s.role = as
+	s.opener = o
+	return s.answer(true, scratch)
+}
+
+// answer tells the client whether its open or join has succeeded.
+func (s *Session) answer(ok bool, scratch []byte) []byte {
+	scratch = protocol.AppendKeyAnswer(scratch[:0], ok)
+	s.peer.Send(scratch)
+	return scratch
+}

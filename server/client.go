@@ -1,0 +1,65 @@
+package server
+
+import (
+	"net/http"
+
+	"sigver/conn"
+	"sigver/protocol"
+	"sigver/router"
+)
+
+// client is one accepted connection: its transport, and its place among the
+// keys. Both are part of it, so that a client is one allocation.
+type client struct {
+	conn.Conn
+	router.Session
+	worker *worker
+}
+
+var (
+	_ router.Peer = (*conn.Conn)(nil)
+	_ conn.Events = (*client)(nil)
+)
+
+var serverFull = &conn.Refusal{
+	Status:     http.StatusServiceUnavailable,
+	RetryAfter: 5,
+	Detail:     "the server has as many connections as it may have, try again later",
+}
+
+// Opening admits the client if there is room.
+func (c *client) Opening() *conn.Refusal {
+	s := c.worker.server
+	if s.admitted.Add(1) > int64(s.maxConnections) {
+		s.admitted.Add(-1)
+		s.full.note(s.log, "connection limit reached, refusing new clients with 503", "limit", s.maxConnections)
+		return serverFull
+	}
+	s.router.Attach(&c.Session, &c.Conn)
+	return nil
+}
+
+// Message is the way of one message: parsed here, delivered by the router.
+func (c *client) Message(text []byte) error {
+	w := c.worker
+	err := w.parser.Parse(text, &w.message)
+	if err != nil {
+		return err
+	}
+	w.scratch, err = c.Session.Handle(&w.message, w.scratch)
+	if err == nil && (w.message.Kind == protocol.Open || w.message.Kind == protocol.Join) {
+		c.KeepOpen()
+	}
+	return err
+}
+
+// Leaving takes the client out of the key table.
+func (c *client) Leaving(protocol.CloseCode) {
+	c.Gone()
+	c.worker.server.admitted.Add(-1)
+}
+
+// Closed makes room for another client.
+func (c *client) Closed() {
+	c.worker.server.sockets.Add(-1)
+}

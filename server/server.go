@@ -1,0 +1,158 @@
+// Package server is the assembled program: it listens, admits clients, joins
+// what conn hears to what router does about it, and stops in good order.
+//
+// Its goroutines are one for each event loop and the one that called Run.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"sigver/conn"
+	"sigver/poller"
+	"sigver/router"
+)
+
+const (
+	// keyShards is how many locks the key table has. At 16 two cores hardly meet
+	// any more; 256 also keeps the growth of one shard's map short.
+	keyShards = 256
+	// stopTimeout is how long clients have to leave when the server stops.
+	stopTimeout = time.Second
+)
+
+// Server is a signaling server that is bound to its address. Run serves, once.
+type Server struct {
+	// Immutable after New.
+	log            *slog.Logger
+	addr           netip.AddrPort
+	limits         *conn.Limits
+	router         *router.Router
+	workers        []*worker
+	maxConnections int
+	whyLimit       string
+	maxSockets     int
+
+	sockets  atomic.Int64 // accepted and not closed
+	admitted atomic.Int64 // those of them that are upgraded and not leaving
+	dead     chan error   // buffered; the first loop that died, and why
+	full     limitedLog
+	noFiles  limitedLog
+}
+
+// New checks config and binds its address. Clients that come from then on wait
+// for Run. Errors name what has to be changed.
+func New(config Config) (*Server, error) {
+	maxConnections, why, err := config.connectionLimit()
+	if err != nil {
+		return nil, err
+	}
+	addr, err := config.address()
+	if err != nil {
+		return nil, err
+	}
+	listeners, bound, err := listen(addr, config.Loops)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w", addr, err)
+	}
+	s := &Server{
+		log:            config.Log,
+		addr:           bound,
+		limits:         config.limits(),
+		router:         router.New(keyShards, config.MaxJoinings),
+		maxConnections: maxConnections,
+		whyLimit:       why,
+		maxSockets:     maxConnections + refusalRoom,
+		dead:           make(chan error, 1),
+	}
+	for i, listener := range listeners {
+		w, err := newWorker(s, listener)
+		if err != nil {
+			for _, rest := range listeners[i:] {
+				_ = poller.CloseFD(rest)
+			}
+			s.shut()
+			return nil, err
+		}
+		s.workers = append(s.workers, w)
+	}
+	return s, nil
+}
+
+// listen opens one socket for each loop on the same address; the kernel spreads
+// the clients over them.
+func listen(addr netip.AddrPort, loops int) (listeners []int, bound netip.AddrPort, err error) {
+	// A socket that is not shared finds out whether the address is somebody
+	// else's: shared ones would quietly take half of the other's clients.
+	probe, err := poller.Listen(addr, false)
+	if err != nil {
+		return nil, addr, err
+	}
+	if bound, err = poller.LocalAddr(probe); err != nil {
+		return nil, addr, errors.Join(err, poller.CloseFD(probe))
+	}
+	if err = poller.CloseFD(probe); err != nil {
+		return nil, addr, err
+	}
+	for range loops {
+		fd, err := poller.Listen(bound, true)
+		if err != nil {
+			for _, fd := range listeners {
+				_ = poller.CloseFD(fd)
+			}
+			return nil, addr, err
+		}
+		listeners = append(listeners, fd)
+	}
+	return listeners, bound, nil
+}
+
+// Addr is the address that the server is bound to; its port is never 0.
+func (s *Server) Addr() netip.AddrPort { return s.addr }
+
+// URL is where a client on this machine connects to.
+func (s *Server) URL() string {
+	ip := s.addr.Addr()
+	switch {
+	case ip == netip.IPv4Unspecified():
+		ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	case ip.IsUnspecified():
+		ip = netip.IPv6Loopback()
+	}
+	return "ws://" + netip.AddrPortFrom(ip, s.addr.Port()).String()
+}
+
+// Run serves until ctx is done, then ends every connection and returns nil. An
+// error means that serving was not possible any more.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.shut()
+	for _, w := range s.workers {
+		if err := w.start(); err != nil {
+			return err
+		}
+	}
+	s.log.Info("listening", "url", s.URL(), "address", s.addr)
+	s.log.Info("event loops", "loops", len(s.workers))
+	s.log.Info("connection limit", "connections", s.maxConnections, "because", s.whyLimit)
+
+	select {
+	case err := <-s.dead:
+		return err
+	case <-ctx.Done():
+	}
+	s.stop()
+	return nil
+}
+
+// loopDied is for what a loop cannot go on after. Any goroutine.
+func (s *Server) loopDied(err error) {
+	select {
+	case s.dead <- err:
+	default: // one reason is enough
+	}
+}

@@ -1,0 +1,115 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+
+	"sigver/conn"
+	"sigver/poller"
+	"sigver/protocol"
+)
+
+const (
+	acceptBatch = 64       // clients accepted before the others of a batch have their turn
+	keptScratch = 16 << 10 // bytes of scratch that a worker keeps
+)
+
+// worker is one event loop and what runs on it: a listening socket of its own
+// and the clients that came in there. All fields but server, loop and listener
+// belong to the loop's goroutine.
+type worker struct {
+	server   *Server
+	loop     *poller.Loop
+	listener int // -1 once closed
+
+	clients *conn.Set
+	parser  protocol.Parser
+	message protocol.Message
+	scratch []byte // where outgoing messages are put together
+	paused  bool   // not accepting: no room or no descriptors
+}
+
+func newWorker(s *Server, listener int) (*worker, error) {
+	loop, err := poller.Open(s.loopDied)
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{server: s, loop: loop, listener: listener}
+	w.clients, err = conn.NewSet(loop, s.limits, w.tick)
+	if err != nil {
+		return nil, errors.Join(err, loop.Close())
+	}
+	return w, nil
+}
+
+// start begins to accept.
+func (w *worker) start() error {
+	return w.loop.Add(w.listener, func(poller.Readiness) { w.accept() })
+}
+
+// accept takes in clients that wait, as long as there is room.
+func (w *worker) accept() {
+	for range acceptBatch {
+		if w.listener < 0 || w.paused {
+			return
+		}
+		if w.server.sockets.Load() >= int64(w.server.maxSockets) {
+			w.pause()
+			return
+		}
+		fd, err := poller.Accept(w.listener)
+		switch {
+		case errors.Is(err, poller.ErrAgain):
+			return
+		case errors.Is(err, poller.ErrNoFiles):
+			w.server.noFiles.note(w.server.log, "no file descriptor for a new client, waiting for one to be free",
+				"connections", w.server.admitted.Load())
+			w.pause()
+			return
+		case err != nil:
+			w.server.noFiles.note(w.server.log, "cannot accept", "error", err)
+			w.pause()
+			return
+		}
+		w.serve(fd)
+	}
+}
+
+func (w *worker) serve(fd int) {
+	w.server.sockets.Add(1)
+	c := &client{worker: w}
+	if err := w.clients.Serve(&c.Conn, fd, c); err != nil {
+		w.server.sockets.Add(-1)
+		w.server.noFiles.note(w.server.log, "cannot watch a new client", "error", err)
+	}
+}
+
+// pause leaves those who come in the kernel's queue until the next tick: a
+// listener that is ready and not served would spin.
+func (w *worker) pause() {
+	w.paused = true
+	if err := w.loop.Watch(w.listener, 0); err != nil {
+		w.server.loopDied(fmt.Errorf("pausing the listener: %w", err))
+	}
+}
+
+// tick tries again to accept, if that was paused.
+func (w *worker) tick() {
+	if !w.paused || w.listener < 0 || w.server.sockets.Load() >= int64(w.server.maxSockets) {
+		return
+	}
+	w.paused = false
+	if err := w.loop.Watch(w.listener, poller.Readable); err != nil {
+		w.server.loopDied(fmt.Errorf("resuming the listener: %w", err))
+	}
+}
+
+// stopAccepting closes the listener. Loop only.
+func (w *worker) stopAccepting() {
+	if w.listener < 0 {
+		return
+	}
+	_ = w.loop.Remove(w.listener)
+	_ = poller.CloseFD(w.listener)
+	w.listener = -1
+}
