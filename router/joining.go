@@ -104,7 +104,7 @@ func (s *Session) toOpener(data, scratch []byte) ([]byte, error) {
 // went first and has nobody to tell.
 func (s *Session) leaveOpener() {
 	o := s.opener
-	news := protocol.AppendUnavailable(nil, s.id)
+	news := protocol.AppendUnavailable(make([]byte, 0, 40), s.id) // enough for maxID
 
 	o.mu.Lock()
 	defer o.mu.Unlock()

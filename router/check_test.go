@@ -1,0 +1,67 @@
+package router
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sigver/protocol"
+)
+
+// nobody is a Peer that keeps nothing.
+type nobody struct{}
+
+func (nobody) Send([]byte)                      {}
+func (nobody) Close(protocol.CloseCode, string) {}
+
+// bound returns a session that has opened or joined key.
+func bound(t *testing.T, r *Router, kind protocol.Kind, key string) *Session {
+	t.Helper()
+	s := new(Session)
+	r.Attach(s, nobody{})
+	_, err := s.Handle(&protocol.Message{Kind: kind, Key: []byte(key)}, nil)
+	require.NoError(t, err)
+	return s
+}
+
+// TestCheckSeesWhatIsBroken breaks each invariant in turn. Without it, a Check
+// that always returns nil would make all other tests content.
+func TestCheckSeesWhatIsBroken(t *testing.T) {
+	tests := []struct {
+		name  string
+		wreck func(opener, joining *Session)
+	}{
+		{"wrong key", func(opener, _ *Session) { opener.opener.key = "other" }},
+		{"wrong shard", func(opener, _ *Session) { opener.opener.shard = new(shard) }},
+		{"dead record", func(opener, _ *Session) { opener.opener.holder = nil }},
+		{"holder is a Joining", func(opener, joining *Session) { opener.opener.holder = joining }},
+		{"holder is elsewhere", func(opener, _ *Session) { opener.opener = nil }},
+		{"too many Joinings", func(opener, _ *Session) {
+			opener.router.maxJoinings = 1
+			opener.opener.joinings[7] = opener.opener.joinings[1]
+		}},
+		{"id out of range", func(opener, joining *Session) {
+			joining.id = maxID + 1
+			opener.opener.joinings = map[uint32]*Session{joining.id: joining}
+		}},
+		{"wrong id", func(_, joining *Session) { joining.id++ }},
+		{"Joining is elsewhere", func(_, joining *Session) { joining.opener = nil }},
+		{"Joining is none", func(_, joining *Session) { joining.role = unbound }},
+		{"wrong count", func(opener, _ *Session) { opener.opener.shard.joinings.Add(1) }},
+		{"empty map of Joinings", func(opener, joining *Session) {
+			delete(opener.opener.joinings, joining.id)
+		}},
+		{"wrong peak", func(opener, _ *Session) { opener.opener.shard.peak = 0 }},
+		{"kept memory", func(opener, _ *Session) { opener.opener.shard.peak = keptPeak + 1 }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := New(2, 0)
+			opener := bound(t, r, protocol.Open, "k")
+			joining := bound(t, r, protocol.Join, "k")
+			require.NoError(t, r.Check())
+			test.wreck(opener, joining)
+			require.Error(t, r.Check())
+		})
+	}
+}

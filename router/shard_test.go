@@ -1,0 +1,59 @@
+package router
+
+import (
+	"strconv"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+
+	"sigver/protocol"
+)
+
+func TestSizes(t *testing.T) {
+	require.LessOrEqual(t, unsafe.Sizeof(opener{}), uintptr(64), "one for each idle Opener")
+	require.LessOrEqual(t, unsafe.Sizeof(Session{}), uintptr(40), "one for each connection")
+	require.Zero(t, unsafe.Sizeof(paddedShard{})%cacheLine)
+}
+
+// TestShardGivesMemoryBack fills a shard and empties it, looking at the peak
+// that its present map was made for.
+func TestShardGivesMemoryBack(t *testing.T) {
+	const keys = 10_000
+	r := New(1, 0)
+	sessions := make([]*Session, keys)
+	for i := range sessions {
+		sessions[i] = bound(t, r, protocol.Open, strconv.Itoa(i))
+	}
+	shard := &r.shards[0].shard
+	require.Equal(t, keys, shard.peak)
+
+	for i, s := range sessions {
+		s.Gone()
+		if left := keys - i - 1; left > keptPeak {
+			require.Less(t, shard.peak, left*shrinkAt+1)
+		}
+	}
+	require.LessOrEqual(t, shard.peak, keptPeak)
+	require.NoError(t, r.Check())
+}
+
+// TestADeadRecordIsPassedBy puts the table into the moment between an Opener's
+// end and the removal of its record, where others meet it.
+func TestADeadRecordIsPassedBy(t *testing.T) {
+	r := New(1, 0)
+	first := bound(t, r, protocol.Open, "k")
+	dead := first.opener
+	dead.holder = nil
+
+	late := new(Session)
+	r.Attach(late, nobody{})
+	_, err := late.Handle(&protocol.Message{Kind: protocol.Join, Key: []byte("k")}, nil)
+	require.ErrorIs(t, err, errKeyUnknown)
+
+	second := bound(t, r, protocol.Open, "k")
+	require.NotSame(t, dead, second.opener)
+	dead.shard.remove(dead) // what the first one does next
+	require.NoError(t, r.Check())
+	require.Equal(t, Stats{Keys: 1}, r.Stats())
+}
