@@ -21,34 +21,40 @@ func (r *Router) checkShard(s *shard) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	joinings := 0
-	for key, o := range s.openers {
-		n, err := r.checkOpener(s, key, o)
-		if err != nil {
-			return fmt.Errorf("key %q: %w", key, err)
+	keys := 0
+	for _, o := range s.openers.slots {
+		if o == nil {
+			continue
 		}
+		n, err := r.checkOpener(s, o)
+		if err != nil {
+			return fmt.Errorf("key %q: %w", o.key, err)
+		}
+		keys++
 		joinings += n
 	}
 	switch counted := int(s.joinings.Load()); {
 	case counted != joinings:
 		return fmt.Errorf("counts %d Joinings, has %d", counted, joinings)
-	case len(s.openers) > s.peak:
-		return fmt.Errorf("%d keys are more than their peak %d", len(s.openers), s.peak)
-	case s.peak > keptPeak && len(s.openers) <= s.peak/shrinkAt:
-		return fmt.Errorf("%d keys keep the memory of %d", len(s.openers), s.peak)
+	case s.openers.count != keys:
+		return fmt.Errorf("counts %d keys, has %d", s.openers.count, keys)
+	case len(s.openers.slots) > minSlots && keys*sparse < len(s.openers.slots):
+		return fmt.Errorf("%d keys keep the memory of %d", keys, len(s.openers.slots))
 	}
 	return nil
 }
 
-// checkOpener looks at the record o, found under key in s, and returns the
+// checkOpener looks at the record o, which is in the table of s, and returns the
 // number of its Joinings.
-func (r *Router) checkOpener(s *shard, key string, o *opener) (joinings int, err error) {
+func (r *Router) checkOpener(s *shard, o *opener) (joinings int, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	home, hash := r.shardOfOpener(o)
 	switch {
-	case o.key != key:
-		return 0, fmt.Errorf("leads to the record of %q", o.key)
-	case o.shard != s || r.shardOf([]byte(key)) != s:
+	case home != s:
 		return 0, errors.New("is in the wrong shard")
+	case s.openers.find(hash, []byte(o.key)) != o:
+		return 0, errors.New("is not found by its key")
 	case o.holder == nil:
 		return 0, errors.New("the record is dead")
 	case o.holder.router != r || o.holder.opener != o || o.holder.role != asOpener:

@@ -32,7 +32,16 @@ func TestCheckSeesWhatIsBroken(t *testing.T) {
 		wreck func(opener, joining *Session)
 	}{
 		{"wrong key", func(opener, _ *Session) { opener.opener.key = "other" }},
-		{"wrong shard", func(opener, _ *Session) { opener.opener.shard = new(shard) }},
+		{"wrong shard", func(opener, _ *Session) {
+			shard, hash := opener.router.shardOfOpener(opener.opener)
+			shard.openers.remove(hash, opener.opener)
+			opener.router.shardAt(hash+1).openers.add(hash, opener.opener)
+		}},
+		{"wrong slot", func(opener, _ *Session) {
+			shard, hash := opener.router.shardOfOpener(opener.opener)
+			shard.openers.remove(hash, opener.opener)
+			shard.openers.add(hash+5<<32, opener.opener)
+		}},
 		{"dead record", func(opener, _ *Session) { opener.opener.holder = nil }},
 		{"holder is a Joining", func(opener, joining *Session) { opener.opener.holder = joining }},
 		{"holder is elsewhere", func(opener, _ *Session) { opener.opener = nil }},
@@ -47,12 +56,15 @@ func TestCheckSeesWhatIsBroken(t *testing.T) {
 		{"wrong id", func(_, joining *Session) { joining.id++ }},
 		{"Joining is elsewhere", func(_, joining *Session) { joining.opener = nil }},
 		{"Joining is none", func(_, joining *Session) { joining.role = unbound }},
-		{"wrong count", func(opener, _ *Session) { opener.opener.shard.joinings.Add(1) }},
+		{"wrong count", func(opener, _ *Session) { opener.router.shards[0].joinings.Add(1) }},
 		{"empty map of Joinings", func(opener, joining *Session) {
 			delete(opener.opener.joinings, joining.id)
 		}},
-		{"wrong peak", func(opener, _ *Session) { opener.opener.shard.peak = 0 }},
-		{"kept memory", func(opener, _ *Session) { opener.opener.shard.peak = keptPeak + 1 }},
+		{"wrong count of keys", func(opener, _ *Session) {
+			shard, _ := opener.router.shardOfOpener(opener.opener)
+			shard.openers.count++
+		}},
+		{"kept memory", func(opener, _ *Session) { opener.router.shards[0].openers.resize(2 * minSlots) }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -32,7 +32,8 @@ func (s *Session) join(key, data, scratch []byte) ([]byte, error) {
 	if s.role != unbound {
 		return scratch, errAlreadyBound
 	}
-	o := s.router.shardOf(key).find(key)
+	sh, hash := s.router.shardOf(key)
+	o := sh.find(hash, key)
 	if o == nil {
 		return s.answer(false, scratch), errKeyUnknown
 	}
@@ -48,6 +49,7 @@ func (s *Session) join(key, data, scratch []byte) ([]byte, error) {
 	s.id = o.drawIDLocked()
 	scratch = s.bindLocked(asJoining, o, scratch)
 	o.addLocked(s)
+	sh.joinings.Add(1)
 	if data != nil {
 		scratch = protocol.AppendDataFrom(scratch[:0], s.id, data)
 		o.holder.peer.Send(scratch)
@@ -72,7 +74,6 @@ func (o *opener) addLocked(s *Session) {
 		o.joinings = make(map[uint32]*Session)
 	}
 	o.joinings[s.id] = s
-	o.shard.joinings.Add(1)
 }
 
 // dropLocked takes the Joining s from o.
@@ -81,7 +82,6 @@ func (o *opener) dropLocked(s *Session) {
 	if len(o.joinings) == 0 {
 		o.joinings = nil
 	}
-	o.shard.joinings.Add(-1)
 }
 
 // toOpener relays data from the Joining s to its Opener.
@@ -112,5 +112,7 @@ func (s *Session) leaveOpener() {
 		return
 	}
 	o.dropLocked(s)
+	sh, _ := s.router.shardOfOpener(o)
+	sh.joinings.Add(-1)
 	o.holder.peer.Send(news)
 }

@@ -20,12 +20,11 @@ var (
 )
 
 // opener is the record of one open key. There is one for each idle Opener, so
-// its size counts: 64 bytes on 64-bit systems, all of an allocator's size class.
+// its size counts: 48 bytes on 64-bit systems, all of an allocator's size class.
 type opener struct {
 	// Immutable.
-	shard *shard
-	key   string // shares its bytes with the key of shard.openers
-	token string // what a takeover must show; empty if it cannot be taken over
+	key   string
+	token *string // what a takeover must show; nil if it cannot be taken over
 
 	mu sync.Mutex
 
@@ -34,15 +33,24 @@ type opener struct {
 	joinings map[uint32]*Session // by id; nil when there are none
 }
 
+func newOpener(key, token []byte, holder *Session) *opener {
+	o := &opener{key: string(key), holder: holder}
+	if len(token) > 0 {
+		secret := string(token)
+		o.token = &secret
+	}
+	return o
+}
+
 // open makes s the Opener of key: of a new record if the key is free, or of the
 // present one if token is its token.
 func (s *Session) open(key, token, scratch []byte) ([]byte, error) {
 	if s.role != unbound {
 		return scratch, errAlreadyBound
 	}
-	sh := s.router.shardOf(key)
+	sh, hash := s.router.shardOf(key)
 	for {
-		o, isNew := sh.claim(key, token, s)
+		o, isNew := sh.claim(hash, key, token, s)
 		if isNew {
 			scratch = s.bindLocked(asOpener, o, scratch)
 			o.mu.Unlock()
@@ -55,7 +63,7 @@ func (s *Session) open(key, token, scratch []byte) ([]byte, error) {
 			o.mu.Unlock()
 			// Its Opener is on the way to do this too. Instead of waiting for
 			// that, do it here and try again.
-			sh.remove(o)
+			sh.remove(hash, o)
 
 		case !o.admits(token):
 			o.mu.Unlock()
@@ -72,7 +80,7 @@ func (s *Session) open(key, token, scratch []byte) ([]byte, error) {
 // admits reports whether token gives the right to take over o. How long that
 // takes does not tell how much of a wrong token is right.
 func (o *opener) admits(token []byte) bool {
-	return o.token != "" && subtle.ConstantTimeCompare([]byte(o.token), token) == 1
+	return o.token != nil && subtle.ConstantTimeCompare([]byte(*o.token), token) == 1
 }
 
 // takeOverLocked makes s the holder of o. The old one is nobody from here on:
@@ -117,13 +125,14 @@ func (s *Session) leaveKey() {
 		o.mu.Unlock()
 		return
 	}
+	sh, hash := s.router.shardOfOpener(o)
 	orphans := o.joinings
 	o.holder = nil
 	o.joinings = nil
-	o.shard.joinings.Add(-int64(len(orphans)))
+	sh.joinings.Add(-int64(len(orphans)))
 	o.mu.Unlock()
 
-	o.shard.remove(o)
+	sh.remove(hash, o)
 
 	// Not under a lock: there can be very many. Nobody else has this map any
 	// more, and the sessions in it find nothing to leave when they go.

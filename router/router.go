@@ -73,7 +73,7 @@ func New(shards, maxJoinings int) *Router {
 		maxJoinings: maxJoinings,
 	}
 	for i := range r.shards {
-		r.shards[i].openers = make(map[string]*opener)
+		r.shards[i].openers.seed = r.seed
 	}
 	return r
 }
@@ -104,9 +104,21 @@ func (r *Router) Stats() Stats {
 	return total
 }
 
-// shardOf returns the shard where key is, if it is anywhere. The hash is seeded
-// at random, so that clients cannot choose keys that share one shard.
-func (r *Router) shardOf(key []byte) *shard {
+// shardOf returns the shard where key is, if it is anywhere, and the key's hash.
+// The hash is seeded at random, so that clients cannot choose keys that share
+// one shard or one slot.
+func (r *Router) shardOf(key []byte) (*shard, uint64) {
 	hash := maphash.Bytes(r.seed, key)
+	return r.shardAt(hash), hash
+}
+
+// shardOfOpener is shardOf of a record's key. A record does not know its shard:
+// a pointer to it in each would cost more than to hash again when one goes.
+func (r *Router) shardOfOpener(o *opener) (*shard, uint64) {
+	hash := maphash.String(r.seed, o.key)
+	return r.shardAt(hash), hash
+}
+
+func (r *Router) shardAt(hash uint64) *shard {
 	return &r.shards[hash&uint64(len(r.shards)-1)].shard
 }

@@ -11,13 +11,13 @@ import (
 )
 
 func TestSizes(t *testing.T) {
-	require.LessOrEqual(t, unsafe.Sizeof(opener{}), uintptr(64), "one for each idle Opener")
+	require.LessOrEqual(t, unsafe.Sizeof(opener{}), uintptr(48), "one for each idle Opener")
 	require.LessOrEqual(t, unsafe.Sizeof(Session{}), uintptr(40), "one for each connection")
 	require.Zero(t, unsafe.Sizeof(paddedShard{})%cacheLine)
 }
 
-// TestShardGivesMemoryBack fills a shard and empties it, looking at the peak
-// that its present map was made for.
+// TestShardGivesMemoryBack fills a shard and empties it, looking at the slots
+// that its table has.
 func TestShardGivesMemoryBack(t *testing.T) {
 	const keys = 10_000
 	r := New(1, 0)
@@ -26,15 +26,15 @@ func TestShardGivesMemoryBack(t *testing.T) {
 		sessions[i] = bound(t, r, protocol.Open, strconv.Itoa(i))
 	}
 	shard := &r.shards[0].shard
-	require.Equal(t, keys, shard.peak)
+	require.Greater(t, len(shard.openers.slots), keys)
+	require.Less(t, len(shard.openers.slots), 3*keys)
 
 	for i, s := range sessions {
 		s.Gone()
-		if left := keys - i - 1; left > keptPeak {
-			require.Less(t, shard.peak, left*shrinkAt+1)
-		}
+		left := keys - i - 1
+		require.LessOrEqual(t, len(shard.openers.slots), max(minSlots, left*sparse))
 	}
-	require.LessOrEqual(t, shard.peak, keptPeak)
+	require.Len(t, shard.openers.slots, minSlots)
 	require.NoError(t, r.Check())
 }
 
@@ -53,7 +53,8 @@ func TestADeadRecordIsPassedBy(t *testing.T) {
 
 	second := bound(t, r, protocol.Open, "k")
 	require.NotSame(t, dead, second.opener)
-	dead.shard.remove(dead) // what the first one does next
+	shard, hash := r.shardOfOpener(dead)
+	shard.remove(hash, dead) // what the first one does next
 	require.NoError(t, r.Check())
 	require.Equal(t, Stats{Keys: 1}, r.Stats())
 }
