@@ -82,7 +82,7 @@ func size(target *int, standard, least, most int) pflag.Value {
 }
 
 func bytesText(n int) string {
-	return strings.ReplaceAll(humanize.IBytes(uint64(n)), " ", "")
+	return strings.NewReplacer(" ", "", ".0", "").Replace(humanize.IBytes(uint64(n)))
 }
 
 func duration(target *time.Duration, standard, least, most time.Duration) pflag.Value {

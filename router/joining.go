@@ -101,7 +101,7 @@ func (s *Session) toOpener(data, scratch []byte) ([]byte, error) {
 }
 
 // leaveOpener frees the id of the Joining s and tells its Opener, unless that
-// went first and has nobody to tell.
+// went first and there is nobody to tell.
 func (s *Session) leaveOpener() {
 	o := s.opener
 	news := protocol.AppendUnavailable(make([]byte, 0, 40), s.id) // enough for maxID
@@ -114,5 +114,7 @@ func (s *Session) leaveOpener() {
 	o.dropLocked(s)
 	sh, _ := s.router.shardOfOpener(o)
 	sh.joinings.Add(-1)
-	o.holder.peer.Send(news)
+	if !s.router.silent.Load() {
+		o.holder.peer.Send(news)
+	}
 }

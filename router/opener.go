@@ -134,6 +134,9 @@ func (s *Session) leaveKey() {
 
 	sh.remove(hash, o)
 
+	if s.router.silent.Load() {
+		return
+	}
 	// Not under a lock: there can be very many. Nobody else has this map any
 	// more, and the sessions in it find nothing to leave when they go.
 	for _, orphan := range orphans {

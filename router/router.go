@@ -35,6 +35,7 @@ package router
 import (
 	"hash/maphash"
 	"math/bits"
+	"sync/atomic"
 
 	"sigver/protocol"
 )
@@ -59,6 +60,8 @@ type Router struct {
 	seed        maphash.Seed
 	shards      []paddedShard // a power of two of them
 	maxJoinings int
+
+	silent atomic.Bool // set once, by Silence
 }
 
 // New returns a Router without keys. Its table is split into shards parts with
@@ -85,6 +88,11 @@ func (r *Router) Attach(s *Session, p Peer) {
 	s.router = r
 	s.peer = p
 }
+
+// Silence makes the router tell nobody any more that somebody else is gone. It is
+// for the end of the program, when each is told that all are going: without it
+// who came to hear which news first would be chance.
+func (r *Router) Silence() { r.silent.Store(true) }
 
 // Stats are counts over the whole table.
 type Stats struct {

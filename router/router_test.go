@@ -269,3 +269,19 @@ func TestNumberOfShards(t *testing.T) {
 		require.Equal(t, router.Stats{Keys: 4}, h.Stats())
 	}
 }
+
+func TestASilentRouterTellsNobody(t *testing.T) {
+	h := start(t, 0)
+	opener := h.opener("k", "")
+	first, _ := h.joining("k", opener)
+	second, _ := h.joining("k", opener)
+
+	h.Silence()
+	first.Gone()
+	opener.wants()
+	opener.Gone()
+	second.wantsOpen()
+	second.Gone()
+	require.Zero(t, h.Stats())
+	require.NoError(t, h.Check())
+}

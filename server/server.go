@@ -127,6 +127,16 @@ func (s *Server) URL() string {
 	return "ws://" + netip.AddrPortFrom(ip, s.addr.Port()).String()
 }
 
+// Connections is how many clients are connected, in whatever state.
+func (s *Server) Connections() int { return int(s.sockets.Load()) }
+
+// Stats counts the keys and those that joined them.
+func (s *Server) Stats() router.Stats { return s.router.Stats() }
+
+// Check looks for contradictions in the tables of keys. It is for quiet moments:
+// it takes every lock.
+func (s *Server) Check() error { return s.router.Check() }
+
 // Run serves until ctx is done, then ends every connection and returns nil. An
 // error means that serving was not possible any more.
 func (s *Server) Run(ctx context.Context) error {

@@ -10,6 +10,7 @@ import (
 func (s *Server) stop() {
 	stats := s.router.Stats()
 	s.log.Info("stopping", "connections", s.admitted.Load(), "keys", stats.Keys)
+	s.router.Silence()
 	s.onEveryLoop(func(w *worker) {
 		w.stopAccepting()
 		w.clients.GoAway()

@@ -1,0 +1,158 @@
+package options_test
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sigver/options"
+)
+
+// environment is a process's environment as a map.
+type environment map[string]string
+
+func (e environment) lookup(name string) (string, bool) {
+	value, found := e[name]
+	return value, found
+}
+
+func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
+	o, err := options.Parse(nil, environment{}.lookup)
+	require.NoError(t, err)
+	c := o.Config
+	require.Equal(t, "0.0.0.0", c.Host)
+	require.Equal(t, 8000, c.Port)
+	require.Positive(t, c.Loops)
+	require.Zero(t, c.MaxConnections)
+	require.Equal(t, 64<<10, c.MaxMessage)
+	require.Equal(t, 1<<20, c.MaxBuffer)
+	require.Equal(t, 1024, c.MaxJoinings)
+	require.Equal(t, 10*time.Second, c.HandshakeTimeout)
+	require.Equal(t, 30*time.Second, c.IdleTimeout)
+	require.Equal(t, 30*time.Second, c.Heartbeat)
+	require.InDelta(t, 100, c.Rate, 0)
+	require.InDelta(t, 500, c.Burst, 0)
+}
+
+func TestTheFlagWinsOverTheEnvironment(t *testing.T) {
+	env := environment{"SIGVER_PORT": "9000", "SIGVER_MAX_MESSAGE": "1MiB", "SIGVER_HOST": ""}
+	o, err := options.Parse([]string{"-p", "9001"}, env.lookup)
+	require.NoError(t, err)
+	require.Equal(t, 9001, o.Config.Port)
+	require.Equal(t, 1<<20, o.Config.MaxMessage)
+	require.Equal(t, "0.0.0.0", o.Config.Host, "an empty variable is not set")
+}
+
+func TestHumanUnits(t *testing.T) {
+	o, err := options.Parse([]string{"--max-message=100kB", "--max-buffer", "2 MiB", "--idle-timeout", "1m30s", "--heartbeat", "0", "--rate=0.5"}, environment{}.lookup)
+	require.NoError(t, err)
+	require.Equal(t, 100_000, o.Config.MaxMessage)
+	require.Equal(t, 2<<20, o.Config.MaxBuffer)
+	require.Equal(t, 90*time.Second, o.Config.IdleTimeout)
+	require.Zero(t, o.Config.Heartbeat)
+	require.InDelta(t, 0.5, o.Config.Rate, 0)
+}
+
+func TestShortHHasTwoMeanings(t *testing.T) {
+	for _, args := range [][]string{{"-h"}, {"--help"}, {"-h", "-p", "1"}, {"-p", "1", "-h"}} {
+		_, err := options.Parse(args, environment{}.lookup)
+		require.ErrorIs(t, err, options.ErrHelp, "%v", args)
+	}
+	for _, args := range [][]string{{"-h", "::1"}, {"-h=::1"}, {"-h::1"}, {"--host", "::1"}} {
+		o, err := options.Parse(args, environment{}.lookup)
+		require.NoError(t, err, "%v", args)
+		require.Equal(t, "::1", o.Config.Host, "%v", args)
+	}
+	_, err := options.Parse([]string{"-v"}, environment{}.lookup)
+	require.ErrorIs(t, err, options.ErrVersion)
+}
+
+func TestMistakesAreNamed(t *testing.T) {
+	cases := []struct {
+		name string
+		args []string
+		env  environment
+		says []string
+	}{
+		{
+			name: "below the least",
+			args: []string{"--loops", "0"},
+			says: []string{"--loops", `"0"`, "1 to 1024"},
+		},
+		{
+			name: "above the most",
+			args: []string{"--max-message", "1TiB"},
+			says: []string{"--max-message", `"1TiB"`, "64MiB"},
+		},
+		{
+			name: "negative",
+			args: []string{"--max-joinings=-1"},
+			says: []string{"--max-joinings", `"-1"`, "0 to"},
+		},
+		{
+			name: "duration or nothing",
+			args: []string{"--heartbeat", "1ms"},
+			says: []string{"--heartbeat", `"1ms"`, "0 or a duration from 1s to 24h"},
+		},
+		{
+			name: "not a number",
+			args: []string{"--rate", "NaN"},
+			says: []string{"--rate", `"NaN"`, "0 to 1000000"},
+		},
+		{
+			name: "one of several",
+			args: []string{"--log-level", "loud"},
+			says: []string{"--log-level", `"loud"`, "debug, info, warn or error"},
+		},
+		{
+			name: "a variable",
+			env:  environment{"SIGVER_BURST": "0"},
+			says: []string{"SIGVER_BURST", `"0"`, "1 to 1000000"},
+		},
+		{
+			name: "secure in the environment",
+			env:  environment{"SIGVER_SECURE": "true"},
+			says: []string{"--secure"},
+		},
+		{
+			name: "a key without the rest",
+			args: []string{"-k", "key.pem"},
+			says: []string{"--key"},
+		},
+		{
+			name: "intermediates without the rest",
+			args: []string{"-a", "ca.pem"},
+			says: []string{"--ca"},
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := options.Parse(c.args, c.env.lookup)
+			require.Error(t, err)
+			for _, text := range c.says {
+				require.ErrorContains(t, err, text)
+			}
+		})
+	}
+}
+
+func TestUsageNamesEveryDefault(t *testing.T) {
+	o, err := options.Parse([]string{"--help"}, environment{}.lookup)
+	require.ErrorIs(t, err, options.ErrHelp)
+	for _, text := range []string{"-h, --host", "0.0.0.0", "-p, --port", "64KiB", "1MiB", "1024", "30s", "text|json", "SIGVER_MAX_MESSAGE"} {
+		require.Contains(t, o.Usage(), text)
+	}
+}
+
+func TestLoggerKeepsToLevelAndFormat(t *testing.T) {
+	o, err := options.Parse([]string{"--log-level", "warn", "--log-format", "json"}, environment{}.lookup)
+	require.NoError(t, err)
+	var out bytes.Buffer
+	log := o.Logger(&out)
+	log.Info("quiet")
+	log.Warn("loud")
+	require.NotContains(t, out.String(), "quiet")
+	require.Contains(t, out.String(), `"msg":"loud"`)
+}
