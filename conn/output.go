@@ -11,7 +11,7 @@ import (
 )
 
 // keptOutput bounds the buffers that are kept to be used again, in bytes.
-const keptOutput = 16 << 10
+const keptOutput = 64 << 10
 
 // output is what a connection has to write.
 type output struct {
