@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"iter"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/gobwas/ws"
 
@@ -34,7 +36,7 @@ var (
 	stopping    = &Refusal{Status: http.StatusServiceUnavailable, Detail: "the server is stopping", RetryAfter: 1}
 	endOfHeader = []byte("\r\n\r\n")
 	endOfLine   = []byte("\r\n")
-	keyHeader   = []byte("Sec-WebSocket-Key")
+	colon       = []byte{':'}
 )
 
 // handshake answers the request at the beginning of b and returns how many
@@ -149,7 +151,8 @@ func refusalOf(err error, header []byte) *Refusal {
 		return badVersion
 	case errors.Is(err, ws.ErrHandshakeBadSecKey):
 		return badKey
-	case errors.Is(err, ws.ErrHandshakeBadUpgrade):
+	case errors.Is(err, ws.ErrHandshakeBadUpgrade),
+		errors.Is(err, ws.ErrHandshakeBadConnection) && !asksForUpgrade(header):
 		return noUpgrade
 	}
 	var rejected *ws.ConnectionRejectedError
@@ -163,14 +166,11 @@ func refusalOf(err error, header []byte) *Refusal {
 // and is the base64 of 16 bytes (RFC 6455 §4.1, §4.2.1).
 func soundKey(header []byte) bool {
 	var key []byte
-	for line := range bytes.SplitSeq(header, endOfLine) {
-		name, value, found := bytes.Cut(line, []byte{':'})
-		if found && bytes.EqualFold(bytes.TrimSpace(name), keyHeader) {
-			if key != nil {
-				return false
-			}
-			key = bytes.TrimSpace(value)
+	for value := range fields(header, "Sec-WebSocket-Key") {
+		if key != nil {
+			return false
 		}
+		key = value
 	}
 	var decoded [18]byte
 	if base64.StdEncoding.DecodedLen(len(key)) != len(decoded) {
@@ -178,6 +178,27 @@ func soundKey(header []byte) bool {
 	}
 	n, err := base64.StdEncoding.Decode(decoded[:], key)
 	return err == nil && n == 16
+}
+
+// asksForUpgrade tells a client that is no good at WebSocket from one that means
+// something else, like a browser that was sent here.
+func asksForUpgrade(header []byte) bool {
+	for range fields(header, "Upgrade") {
+		return true
+	}
+	return false
+}
+
+// fields yields the values of all header fields of that name.
+func fields(header []byte, name string) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for line := range bytes.SplitSeq(header, endOfLine) {
+			field, value, found := bytes.Cut(line, colon)
+			if found && strings.EqualFold(string(bytes.TrimSpace(field)), name) && !yield(bytes.TrimSpace(value)) {
+				return
+			}
+		}
+	}
 }
 
 var _ poller.Flusher = (*Conn)(nil)

@@ -28,7 +28,7 @@ func TestBadHandshakesAreRefusedWithAReason(t *testing.T) {
 	}{
 		{
 			name:    "a browser's visit",
-			request: "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+			request: "GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n",
 			status:  426,
 			header:  "Upgrade",
 			value:   "websocket",
