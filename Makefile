@@ -13,7 +13,7 @@ ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race fuzz lint node e2e microbench bench clean
+.PHONY: help run build test race fuzz lint node chromium e2e microbench bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,7 +58,11 @@ node:
 	@node -e 'process.exit(parseInt(process.versions.node) < $(NODE_LEAST) ? 1 : 0)' || \
 		{ echo "this needs Node.js $(NODE_LEAST) or newer, here is $$(node --version)" >&2; exit 1; }
 
-e2e: build node ## drive the built server with Node.js clients; installs Node.js if it is missing
+chromium:
+	@command -v chromium >/dev/null || \
+		{ $(ROOT) apt-get update && $(ROOT) apt-get install -y --no-install-recommends chromium; }
+
+e2e: build node chromium ## drive the built server with Node.js and a browser; installs both if missing
 	cd e2e && npm ci && npm test
 
 microbench: ## run the Go benchmarks
