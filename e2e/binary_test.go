@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -180,15 +179,4 @@ func (s *instance) cpu() time.Duration {
 	require.NoError(s.t, err)
 	const perSecond = 100 // USER_HZ on every Linux that Go runs on
 	return time.Duration(user+system) * time.Second / perSecond
-}
-
-// get sends a plain HTTP request.
-func (s *instance) get(path string) (*http.Response, string) {
-	s.t.Helper()
-	resp, err := http.Get("http://" + s.addr + path)
-	require.NoError(s.t, err)
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	require.NoError(s.t, err)
-	return resp, string(body)
 }

@@ -118,6 +118,9 @@ func TestACrowdComesAndGoesAndLeavesNothing(t *testing.T) {
 func TestAnIdleOpenerFitsItsBudget(t *testing.T) {
 	n := crowdSize(t)
 	s := start(t)
+	// A small crowd first: what a server grows by when it first serves at all,
+	// pages of its program among it, is not the cost of an Opener.
+	gather(t, s, 500).leave()
 	exchange(t, s, "before")
 	before := s.resident()
 	c := gather(t, s, n)

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,7 +32,14 @@ func TestCheckSeesWhatIsBroken(t *testing.T) {
 		name  string
 		wreck func(opener, joining *Session)
 	}{
-		{"wrong key", func(opener, _ *Session) { opener.opener.key = "other" }},
+		{"wrong key", func(opener, _ *Session) {
+			// Of the other shard: a key of the same slot would be as good.
+			home, _ := opener.router.shardOfOpener(opener.opener)
+			for other, shard := 0, home; shard == home; other++ {
+				opener.opener.key = strconv.Itoa(other)
+				shard, _ = opener.router.shardOfOpener(opener.opener)
+			}
+		}},
 		{"wrong shard", func(opener, _ *Session) {
 			shard, hash := opener.router.shardOfOpener(opener.opener)
 			shard.openers.remove(hash, opener.opener)
