@@ -1,0 +1,236 @@
+package conn_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"sigver/conn"
+	"sigver/poller"
+	"sigver/protocol"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+const (
+	patience = 20 * time.Second
+	request  = "GET /path HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+	accepted = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
+
+// limits that no test hits unless it wants to.
+var generous = conn.Limits{
+	Message:   64 << 10,
+	Unsent:    1 << 20,
+	Handshake: time.Minute,
+	Idle:      time.Minute,
+}
+
+// loop is a set of connections on a running loop.
+type loop struct {
+	t testing.TB
+	*poller.Loop
+	set *conn.Set
+}
+
+func newLoop(t testing.TB, limits conn.Limits) *loop {
+	t.Helper()
+	l := &loop{t: t}
+	var err error
+	l.Loop, err = poller.Open(func(err error) { t.Errorf("loop died: %v", err) })
+	require.NoError(t, err)
+	l.do(func() { l.set, err = conn.NewSet(l.Loop, &limits, nil) })
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		l.do(l.set.Drop)
+		require.NoError(t, l.Loop.Close())
+	})
+	return l
+}
+
+// do runs f while the loop waits for it: as if on the loop, and without the loop
+// getting in between. A failed requirement ends f's own goroutine, not the loop's.
+func (l *loop) do(f func()) {
+	l.t.Helper()
+	done := make(chan struct{})
+	l.Post(func() {
+		ran := make(chan struct{})
+		go func() {
+			defer close(ran)
+			f()
+		}()
+		<-ran
+		close(done)
+	})
+	select {
+	case <-done:
+	case <-time.After(patience):
+		require.Fail(l.t, "the loop hangs")
+	}
+}
+
+// client is both ends of a connection: the one under test, whose events it
+// records, and the descriptor of the other. All but fd is for the loop.
+type client struct {
+	conn.Conn
+	fd       int
+	refusal  *conn.Refusal      // what Opening answers
+	handle   func([]byte) error // what Message does, besides recording
+	messages []string
+	opened   int
+	left     []protocol.CloseCode
+	closed   int
+}
+
+func (c *client) Opening() *conn.Refusal {
+	c.opened++
+	return c.refusal
+}
+
+func (c *client) Message(text []byte) error {
+	c.messages = append(c.messages, string(text))
+	if c.handle != nil {
+		return c.handle(text)
+	}
+	return nil
+}
+
+func (c *client) Leaving(code protocol.CloseCode) { c.left = append(c.left, code) }
+func (c *client) Closed()                         { c.closed++ }
+
+// serve connects a client. Loop only.
+func (l *loop) serve() *client {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	require.NoError(l.t, err)
+	c := &client{fd: fds[1]}
+	require.NoError(l.t, l.set.Serve(&c.Conn, fds[0], c))
+	return c
+}
+
+// send writes b from the client's side and lets the connection read it. Loop
+// only; so are the others below.
+func (c *client) send(b string) {
+	for len(b) > 0 {
+		n, err := poller.Write(c.fd, []byte(b))
+		if err != nil && !errors.Is(err, poller.ErrAgain) {
+			return // the connection has ended already
+		}
+		b = b[n:]
+		for range 1 + n/(64<<10) { // as often as the socket has something
+			c.Ready()
+		}
+	}
+}
+
+// receive flushes the connection and reads what the client has got, and whether
+// the stream has ended.
+func (c *client) receive() (got string, ended bool) {
+	c.Flush()
+	buf := make([]byte, 128<<10)
+	for {
+		n, err := poller.Read(c.fd, buf)
+		switch {
+		case errors.Is(err, poller.ErrAgain):
+			return got, false
+		case err != nil || n == 0:
+			return got, true
+		}
+		got += string(buf[:n])
+	}
+}
+
+// hangUp closes the client's side and lets the connection notice.
+func (c *client) hangUp() {
+	if c.fd >= 0 {
+		_ = poller.CloseFD(c.fd)
+		c.fd = -1
+		c.Ready()
+	}
+}
+
+// open is serve and a handshake.
+func (l *loop) open() *client {
+	c := l.serve()
+	c.send(request)
+	got, _ := c.receive()
+	require.Equal(l.t, accepted, got)
+	return c
+}
+
+// frame is one client's frame: the first byte as it is, the payload masked.
+func frame(first byte, payload string) string {
+	n := len(payload)
+	b := []byte{first}
+	switch {
+	case n < 126:
+		b = append(b, 0x80|byte(n))
+	case n <= 0xffff:
+		b = binary.BigEndian.AppendUint16(append(b, 0x80|126), uint16(n))
+	default:
+		b = binary.BigEndian.AppendUint64(append(b, 0x80|127), uint64(n))
+	}
+	mask := [4]byte{0x12, 0x34, 0x56, 0x78}
+	b = append(b, mask[:]...)
+	for i := range n {
+		b = append(b, payload[i]^mask[i%4])
+	}
+	return string(b)
+}
+
+const (
+	text         = 0x81
+	textBegins   = 0x01
+	continues    = 0x00
+	continueEnds = 0x80
+	binaryFrame  = 0x82
+	closes       = 0x88
+	ping         = 0x89
+	pong         = 0x8a
+)
+
+// answer is one server's frame.
+func answer(first byte, payload string) string {
+	n := len(payload)
+	switch {
+	case n < 126:
+		return string([]byte{first, byte(n)}) + payload
+	case n <= 0xffff:
+		return string(binary.BigEndian.AppendUint16([]byte{first, 126}, uint16(n))) + payload
+	}
+	return string(binary.BigEndian.AppendUint64([]byte{first, 127}, uint64(n))) + payload
+}
+
+func closeBody(code uint16, reason string) string {
+	return string(binary.BigEndian.AppendUint16(nil, code)) + reason
+}
+
+// wantClose reads the close frame that is next, requires its code, and returns
+// its reason. Nothing but the end of the stream may follow.
+func (c *client) wantClose(t testing.TB, code uint16) string {
+	t.Helper()
+	got, ended := c.receive()
+	require.GreaterOrEqual(t, len(got), 4, "%q", got)
+	require.Equal(t, byte(closes), got[0], "%q", got)
+	require.Equal(t, len(got)-2, int(got[1]))
+	require.Equal(t, code, binary.BigEndian.Uint16([]byte(got[2:])))
+	require.True(t, ended, "the server's half must be shut")
+	require.Equal(t, []protocol.CloseCode{protocol.CloseCode(code)}, c.left)
+	return got[4:]
+}
+
+func openFiles(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	return len(entries)
+}
