@@ -234,3 +234,56 @@ func openFiles(t testing.TB) int {
 	require.NoError(t, err)
 	return len(entries)
 }
+
+// echo is a connection whose messages go to a peer and are not recorded, for
+// what is measured.
+type echo struct {
+	conn.Conn
+	fd int
+	to *conn.Conn
+}
+
+func (e *echo) Opening() *conn.Refusal     { return nil }
+func (e *echo) Leaving(protocol.CloseCode) {}
+func (e *echo) Closed()                    {}
+
+func (e *echo) Message(text []byte) error {
+	e.to.Send(text)
+	return nil
+}
+
+// echoes is a client that receives what another one sends. Loop only.
+func (l *loop) echoes() (from, to *echo) {
+	from, to = new(echo), new(echo)
+	from.to, to.to = &to.Conn, &from.Conn
+	for _, e := range []*echo{from, to} {
+		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		require.NoError(l.t, err)
+		e.fd = fds[1]
+		require.NoError(l.t, l.set.Serve(&e.Conn, fds[0], e))
+		e.pass([]byte(request))
+		e.drain(make([]byte, 4096))
+	}
+	return from, to
+}
+
+// pass lets the connection read b.
+func (e *echo) pass(b []byte) {
+	if n, err := poller.Write(e.fd, b); err != nil || n < len(b) {
+		panic("the socket is full")
+	}
+	e.Ready()
+}
+
+// drain flushes the connection and throws away what its client gets.
+func (e *echo) drain(buf []byte) {
+	e.Flush()
+	if _, err := poller.Read(e.fd, buf); err != nil {
+		panic("nothing has arrived")
+	}
+}
+
+func (e *echo) end() {
+	_ = poller.CloseFD(e.fd)
+	e.Ready()
+}

@@ -1,0 +1,157 @@
+package conn_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sigver/protocol"
+)
+
+const second = time.Second
+
+func TestHandshakeTimeout(t *testing.T) {
+	limits := generous
+	limits.Handshake = 10 * second
+	l := newLoop(t, limits)
+	l.do(func() {
+		silent, half := l.serve(), l.serve()
+		l.set.Advance(8 * second)
+		half.send(request[:50]) // does not buy more time
+		_, ended := half.receive()
+		require.False(t, ended)
+		l.set.Advance(3 * second)
+		silent.wantRefusal(t, http.StatusRequestTimeout)
+		half.wantRefusal(t, http.StatusRequestTimeout)
+		silent.hangUp()
+		half.hangUp()
+	})
+}
+
+func TestIdleTimeoutEndsWithKeepOpen(t *testing.T) {
+	limits := generous
+	limits.Idle = 10 * second
+	l := newLoop(t, limits)
+	l.do(func() {
+		idle, kept := l.open(), l.open()
+		kept.KeepOpen()
+		l.set.Advance(8 * second)
+		idle.send(frame(ping, "")) // nor does this
+		idle.receive()
+		l.set.Advance(3 * second)
+		idle.wantClose(t, 4003)
+		l.set.Advance(1000 * second)
+		require.Empty(t, kept.left)
+		idle.hangUp()
+		kept.hangUp()
+	})
+}
+
+func TestHeartbeat(t *testing.T) {
+	limits := generous
+	limits.Heartbeat = 10 * second
+	l := newLoop(t, limits)
+	l.do(func() {
+		alive, dead := l.open(), l.open()
+		alive.KeepOpen()
+		dead.KeepOpen()
+		var heard string
+		for range 10 { // of silence, ping and pong
+			l.set.Advance(9 * second)
+			got, _ := alive.receive()
+			require.Empty(t, got, "not yet")
+			l.set.Advance(2 * second)
+			got, _ = alive.receive()
+			require.Equal(t, answer(ping, ""), got)
+			alive.send(frame(pong, ""))
+			more, _ := dead.receive()
+			heard += more
+		}
+		require.Empty(t, alive.left)
+		require.Equal(t, []protocol.CloseCode{protocol.HeartbeatTimeout}, dead.left)
+		require.True(t, strings.HasPrefix(heard, answer(ping, "")+"\x88"), "%q", heard)
+		require.Contains(t, heard, "HEARTBEAT_TIMEOUT: ")
+		alive.hangUp()
+		dead.hangUp()
+	})
+}
+
+func TestWithoutHeartbeatSilenceIsFine(t *testing.T) {
+	l := newLoop(t, generous)
+	l.do(func() {
+		c := l.open()
+		c.KeepOpen()
+		l.set.Advance(24 * time.Hour)
+		got, _ := c.receive()
+		require.Empty(t, got)
+		require.Empty(t, c.left)
+		c.hangUp()
+	})
+}
+
+func TestRate(t *testing.T) {
+	limits := generous
+	limits.Rate, limits.Burst = 10, 20
+	l := newLoop(t, limits)
+	l.do(func() {
+		steady, greedy := l.open(), l.open()
+		steady.KeepOpen()
+		greedy.KeepOpen()
+		steady.send(strings.Repeat(frame(text, "s"), 20))
+		for range 50 {
+			l.set.Advance(second)
+			steady.send(strings.Repeat(frame(text, "s"), 9))
+		}
+		require.Empty(t, steady.left)
+		require.Len(t, steady.messages, 20+50*9)
+
+		greedy.send(strings.Repeat(frame(text, "g"), 20))
+		l.set.Advance(second)
+		greedy.send(strings.Repeat(frame(ping, ""), 12))
+		require.Equal(t, []protocol.CloseCode{protocol.RateLimited}, greedy.left)
+		steady.hangUp()
+		greedy.hangUp()
+	})
+}
+
+func TestQuietTimeIsNotSavedUpBeyondTheBurst(t *testing.T) {
+	limits := generous
+	limits.Rate, limits.Burst = 10, 20
+	l := newLoop(t, limits)
+	l.do(func() {
+		c := l.open()
+		c.KeepOpen()
+		l.set.Advance(time.Hour)
+		c.send(strings.Repeat(frame(text, "x"), 21))
+		require.Len(t, c.messages, 20)
+		c.wantClose(t, 4029)
+		c.hangUp()
+	})
+}
+
+// Connections come and go between the steps of a sweep: nobody is passed over.
+func TestTheSweepFindsEveryone(t *testing.T) {
+	limits := generous
+	limits.Idle = 5 * second
+	l := newLoop(t, limits)
+	l.do(func() {
+		var clients []*client
+		for i := range 200 {
+			c := l.open()
+			if i%3 == 0 {
+				c.hangUp()
+				continue
+			}
+			clients = append(clients, c)
+		}
+		l.set.Advance(6 * second)
+		for _, c := range clients {
+			c.wantClose(t, 4003)
+			c.hangUp()
+		}
+		require.Zero(t, l.set.Len())
+	})
+}
