@@ -128,6 +128,9 @@ func (u *upgrade) Write(p []byte) (int, error) {
 // answer returns what is to be answered to a handshake with this header, valid
 // until the next call, or why it is refused.
 func (u *upgrade) answer(header []byte) ([]byte, *Refusal) {
+	if !wellFormed(header) {
+		return nil, malformed
+	}
 	u.in.Reset(header)
 	u.out = u.out[:0]
 	// The buffer holds the longest line, or the line would be cut.
@@ -162,6 +165,23 @@ func refusalOf(err error, header []byte) *Refusal {
 	return malformed
 }
 
+// wellFormed checks what the Upgrader lets pass and no two programs read alike:
+// line ends without a carriage return, and blanks in or before a field's name
+// (RFC 9112 §2.2, §5.1).
+func wellFormed(header []byte) bool {
+	if bytes.Count(header, endOfLine[1:]) != bytes.Count(header, endOfLine) {
+		return false
+	}
+	_, lines, _ := bytes.Cut(bytes.TrimSuffix(header, endOfHeader), endOfLine)
+	for line := range bytes.SplitSeq(lines, endOfLine) {
+		name, _, _ := bytes.Cut(line, colon)
+		if bytes.ContainsAny(name, " \t") {
+			return false
+		}
+	}
+	return true
+}
+
 // soundKey checks what the Upgrader does not: that the key is there only once
 // and is the base64 of 16 bytes (RFC 6455 §4.1, §4.2.1).
 func soundKey(header []byte) bool {
@@ -194,7 +214,7 @@ func fields(header []byte, name string) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for line := range bytes.SplitSeq(header, endOfLine) {
 			field, value, found := bytes.Cut(line, colon)
-			if found && strings.EqualFold(string(bytes.TrimSpace(field)), name) && !yield(bytes.TrimSpace(value)) {
+			if found && strings.EqualFold(string(field), name) && !yield(bytes.TrimSpace(value)) {
 				return
 			}
 		}

@@ -42,6 +42,9 @@ func TestHandshakeRefusals(t *testing.T) { // RFC 6455 §4.2
 	}{
 		{"no request line", "HELLO\r\n\r\n", 400},
 		{"a header line without a colon", swap("Host: h", "Host h"), 400},
+		{"a line end without a carriage return", swap("Host: h\r\n", "Host: h\n"), 400},
+		{"a blank before the colon", swap("Sec-WebSocket-Key:", "Sec-WebSocket-Key :"), 400},
+		{"a line that goes on", swap("Host: h\r\n", "Host: h\r\n goes on\r\n"), 400},
 		{"no Host", swap("Host: h\r\n", ""), 400},
 		{"no Connection", swap("Connection: Upgrade\r\n", ""), 400},
 		{"Connection without upgrade", swap("Connection: Upgrade", "Connection: close"), 400},
