@@ -133,6 +133,13 @@ func TestEnvironmentSetsWhatFlagsDoNot(t *testing.T) {
 	eventually(t, func() bool { return strings.Contains(s.logged(), "connections=7 because=--max-connections") }, "its limit")
 }
 
+func TestTheSoftFileLimitIsRaised(t *testing.T) {
+	s := startCommand(t, exec.Command("sh", "-c", "ulimit -Sn 150; exec "+program+" --host 127.0.0.1 --port 0"))
+	eventually(t, func() bool { return strings.Contains(s.logged(), "because=") }, "its limit")
+	require.NotContains(t, s.logged(), "limit 150")
+	gather(t, s, 300)
+}
+
 func TestJSONLog(t *testing.T) {
 	cmd := exec.Command(program, "--host", "127.0.0.1", "--port", "0", "--log-format", "json")
 	stderr, err := cmd.StderrPipe()

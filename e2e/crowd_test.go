@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
@@ -59,9 +60,10 @@ func gather(t testing.TB, s *instance, n int) *crowd {
 }
 
 func openOne(addr, key string, i int) (net.Conn, error) {
-	// Several source addresses, so that ports of an earlier crowd which the
-	// kernel still holds do not run out.
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i%8))}}
+	// Many source addresses: where an earlier crowd has left its ports waiting,
+	// the kernel takes long to find a free one.
+	source := net.IPv4(127, byte(1+rand.IntN(250)), byte(i>>8), 1)
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: source}}
 	conn, err := dialer.Dial("tcp", addr)
 	if err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ var (
 	// ErrClosed is returned by a Loop that was closed.
 	ErrClosed = errors.New("poller: loop is closed")
 	// ErrNeedsLinux is returned by everything on other systems.
-	ErrNeedsLinux = errors.New("poller: needs Linux (epoll)")
+	ErrNeedsLinux = errors.New("this program needs Linux (epoll)")
 )
 
 // Flusher is what waits for the end of a batch.

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What each package of the server may import of the others, and the one that may
+// use a library that is everybody's temptation. docs/ARCHITECTURE.md says why.
+var (
+	mayImport = map[string][]string{
+		"sigver":          {"sigver/options", "sigver/poller", "sigver/server"},
+		"sigver/options":  {"sigver/server"},
+		"sigver/server":   {"sigver/conn", "sigver/poller", "sigver/protocol", "sigver/router"},
+		"sigver/conn":     {"sigver/poller", "sigver/protocol"},
+		"sigver/router":   {"sigver/protocol"},
+		"sigver/protocol": {},
+		"sigver/poller":   {},
+	}
+	onlyIn = map[string]string{
+		"github.com/valyala/fastjson":      "sigver/protocol",
+		"github.com/tidwall/gjson":         "sigver/protocol",
+		"github.com/gobwas/ws":             "sigver/conn",
+		"github.com/mailru/easygo/netpoll": "sigver/poller",
+		"golang.org/x/sys/unix":            "sigver/poller",
+		"github.com/spf13/pflag":           "sigver/options",
+	}
+)
+
+func TestImportsPointDown(t *testing.T) {
+	for name, allowed := range mayImport {
+		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, name).Output()
+		require.NoError(t, err)
+		for imported := range strings.Lines(string(out)) {
+			imported = strings.TrimSpace(imported)
+			if imported == "sigver" || strings.HasPrefix(imported, "sigver/") {
+				require.True(t, slices.Contains(allowed, imported), "%s imports %s", name, imported)
+			}
+			if home := onlyIn[imported]; home != "" {
+				require.Equal(t, home, name, "%s imports %s", name, imported)
+			}
+		}
+	}
+}
