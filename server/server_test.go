@@ -125,7 +125,7 @@ func TestNothingIsLeftOfAnyWayToGo(t *testing.T) {
 		},
 		func(i int) { // an Opener that breaks off
 			c := dial(t, s)
-			say(t, c, fmt.Sprintf(`{"open":"%d"}`, i))
+			say(t, c, fmt.Sprintf(`{"open":"breaks off %d"}`, i))
 			require.Equal(t, `{"isKeyOk":true}`, hear(t, c))
 			require.NoError(t, c.CloseNow())
 		},
@@ -147,7 +147,7 @@ func TestNothingIsLeftOfAnyWayToGo(t *testing.T) {
 			require.Equal(t, websocket.StatusCode(4000), websocket.CloseStatus(err))
 		},
 	}
-	ways[3](0) // what the runtime opens once is open now
+	ways[3](-1) // what the runtime opens once is open now
 	settle := func() (files, goroutines int) {
 		require.Eventually(t, func() bool { return s.Connections() == 0 }, patience, time.Millisecond)
 		return openFiles(t), runtime.NumGoroutine()
