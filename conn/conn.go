@@ -69,6 +69,9 @@ type Conn struct {
 	out     *output // unsent bytes; nil when there are none
 }
 
+// Set is the set that serves c. It does not change.
+func (c *Conn) Set() *Set { return c.set }
+
 // KeepOpen ends the time limit within which a new connection has to show what
 // it wants (Limits.Idle). Loop only.
 func (c *Conn) KeepOpen() {

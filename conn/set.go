@@ -20,6 +20,10 @@ const (
 // of them read into, a coarse clock, the limits. It belongs to the loop's
 // goroutine.
 type Set struct {
+	// Owner is for whoever made the set, to be found from a Conn without a
+	// pointer in each. Set it before the first Serve.
+	Owner any
+
 	loop   *poller.Loop
 	limits *Limits
 	onTick func()

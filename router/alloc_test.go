@@ -12,7 +12,8 @@ import (
 )
 
 func TestRelayAllocatesNothing(t *testing.T) {
-	opener, joining, id := newPair(t, router.New(1, 0))
+	r := router.New(1, 0)
+	opener, joining, id := newPair(t, r)
 	tests := []struct {
 		name string
 		from *router.Session
@@ -26,7 +27,7 @@ func TestRelayAllocatesNothing(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			scratch := make([]byte, 0, 256)
 			allocs := testing.AllocsPerRun(1000, func() {
-				scratch, _ = test.from.Handle(test.m, scratch)
+				scratch, _ = r.Handle(test.from, test.m, scratch)
 			})
 			require.Zero(t, allocs)
 		})
@@ -51,7 +52,7 @@ func TestRefusalsAllocateNothing(t *testing.T) {
 			r.Attach(s, sink{})
 			scratch := make([]byte, 0, 256)
 			allocs := testing.AllocsPerRun(1000, func() {
-				scratch, _ = s.Handle(test.m, scratch)
+				scratch, _ = r.Handle(s, test.m, scratch)
 			})
 			require.Zero(t, allocs)
 		})

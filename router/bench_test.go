@@ -28,7 +28,7 @@ func newPair(t testing.TB, r *router.Router) (opener, joining *router.Session, i
 	require.Zero(t, ear.open("key", "secret"))
 	joining = new(router.Session)
 	r.Attach(joining, sink{})
-	_, err := joining.Handle(&protocol.Message{
+	_, err := r.Handle(joining, &protocol.Message{
 		Kind: protocol.Join,
 		Key:  []byte("key"),
 		Data: []byte(`1`),
@@ -38,7 +38,7 @@ func newPair(t testing.TB, r *router.Router) (opener, joining *router.Session, i
 
 	opener = new(router.Session)
 	r.Attach(opener, sink{})
-	_, err = opener.Handle(&protocol.Message{
+	_, err = r.Handle(opener, &protocol.Message{
 		Kind:  protocol.Open,
 		Key:   []byte("key"),
 		Token: []byte("secret"),
@@ -49,23 +49,24 @@ func newPair(t testing.TB, r *router.Router) (opener, joining *router.Session, i
 
 func BenchmarkRelay(b *testing.B) {
 	for _, size := range []int{200, 2000} {
-		opener, joining, id := newPair(b, router.New(1, 0))
+		r := router.New(1, 0)
+		opener, joining, id := newPair(b, r)
 		data := make([]byte, size)
 		b.Run(fmt.Sprintf("ToOpener/%d", size), func(b *testing.B) {
-			relay(b, joining, &protocol.Message{Kind: protocol.ToOpener, Data: data})
+			relay(b, r, joining, &protocol.Message{Kind: protocol.ToOpener, Data: data})
 		})
 		b.Run(fmt.Sprintf("ToJoining/%d", size), func(b *testing.B) {
-			relay(b, opener, &protocol.Message{Kind: protocol.ToJoining, ID: id, Data: data})
+			relay(b, r, opener, &protocol.Message{Kind: protocol.ToJoining, ID: id, Data: data})
 		})
 	}
 }
 
-func relay(b *testing.B, from *router.Session, m *protocol.Message) {
+func relay(b *testing.B, r *router.Router, from *router.Session, m *protocol.Message) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(m.Data)))
 	var scratch []byte
 	for b.Loop() {
-		scratch, _ = from.Handle(m, scratch)
+		scratch, _ = r.Handle(from, m, scratch)
 	}
 }
 
@@ -87,10 +88,10 @@ func comeAndGo(b *testing.B, r *router.Router, m *protocol.Message) {
 		var err error
 		s := new(router.Session)
 		r.Attach(s, sink{})
-		if scratch, err = s.Handle(m, scratch); err != nil {
+		if scratch, err = r.Handle(s, m, scratch); err != nil {
 			b.Fatal(err)
 		}
-		s.Gone()
+		r.Gone(s)
 	}
 }
 
@@ -109,8 +110,8 @@ func BenchmarkContention(b *testing.B) {
 					binary.NativeEndian.PutUint64(key[8:], n)
 					s := new(router.Session)
 					r.Attach(s, sink{})
-					scratch, _ = s.Handle(m, scratch)
-					s.Gone()
+					scratch, _ = r.Handle(s, m, scratch)
+					r.Gone(s)
 				}
 			})
 		})
@@ -141,7 +142,7 @@ func BenchmarkTables1M(b *testing.B) {
 			key := keyOf(uint64(i))
 			s := &sessions[i]
 			r.Attach(s, sink{})
-			scratch, _ = s.Handle(&protocol.Message{Kind: protocol.Open, Key: key[:]}, scratch)
+			scratch, _ = r.Handle(s, &protocol.Message{Kind: protocol.Open, Key: key[:]}, scratch)
 		}
 
 		bytes = float64(liveBytes()-before) / openers

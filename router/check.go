@@ -57,7 +57,7 @@ func (r *Router) checkOpener(s *shard, o *opener) (joinings int, err error) {
 		return 0, errors.New("is not found by its key")
 	case o.holder == nil:
 		return 0, errors.New("the record is dead")
-	case o.holder.router != r || o.holder.opener != o || o.holder.role != asOpener:
+	case o.holder.opener != o || o.holder.role != asOpener:
 		return 0, errors.New("the holder is not its Opener")
 	case o.joinings != nil && len(o.joinings) == 0:
 		return 0, errors.New("keeps an empty map of Joinings")
@@ -68,7 +68,7 @@ func (r *Router) checkOpener(s *shard, o *opener) (joinings int, err error) {
 		switch {
 		case id < 1 || id > maxID:
 			return 0, fmt.Errorf("id %d is out of range", id)
-		case s.router != r || s.opener != o || s.role != asJoining:
+		case s.opener != o || s.role != asJoining:
 			return 0, fmt.Errorf("id %d is not its Joining", id)
 		case s.id != id:
 			return 0, fmt.Errorf("id %d leads to the Joining %d", id, s.id)

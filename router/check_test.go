@@ -20,7 +20,7 @@ func bound(t *testing.T, r *Router, kind protocol.Kind, key string) *Session {
 	t.Helper()
 	s := new(Session)
 	r.Attach(s, nobody{})
-	_, err := s.Handle(&protocol.Message{Kind: kind, Key: []byte(key)}, nil)
+	_, err := r.Handle(s, &protocol.Message{Kind: kind, Key: []byte(key)}, nil)
 	require.NoError(t, err)
 	return s
 }
@@ -30,49 +30,49 @@ func bound(t *testing.T, r *Router, kind protocol.Kind, key string) *Session {
 func TestCheckSeesWhatIsBroken(t *testing.T) {
 	tests := []struct {
 		name  string
-		wreck func(opener, joining *Session)
+		wreck func(r *Router, opener, joining *Session)
 	}{
-		{"wrong key", func(opener, _ *Session) {
+		{"wrong key", func(r *Router, opener, _ *Session) {
 			// Of the other shard: a key of the same slot would be as good.
-			home, _ := opener.router.shardOfOpener(opener.opener)
+			home, _ := r.shardOfOpener(opener.opener)
 			for other, shard := 0, home; shard == home; other++ {
 				opener.opener.key = strconv.Itoa(other)
-				shard, _ = opener.router.shardOfOpener(opener.opener)
+				shard, _ = r.shardOfOpener(opener.opener)
 			}
 		}},
-		{"wrong shard", func(opener, _ *Session) {
-			shard, hash := opener.router.shardOfOpener(opener.opener)
+		{"wrong shard", func(r *Router, opener, _ *Session) {
+			shard, hash := r.shardOfOpener(opener.opener)
 			shard.openers.remove(hash, opener.opener)
-			opener.router.shardAt(hash+1).openers.add(hash, opener.opener)
+			r.shardAt(hash+1).openers.add(hash, opener.opener)
 		}},
-		{"wrong slot", func(opener, _ *Session) {
-			shard, hash := opener.router.shardOfOpener(opener.opener)
+		{"wrong slot", func(r *Router, opener, _ *Session) {
+			shard, hash := r.shardOfOpener(opener.opener)
 			shard.openers.remove(hash, opener.opener)
 			shard.openers.add(hash+5<<32, opener.opener)
 		}},
-		{"dead record", func(opener, _ *Session) { opener.opener.holder = nil }},
-		{"holder is a Joining", func(opener, joining *Session) { opener.opener.holder = joining }},
-		{"holder is elsewhere", func(opener, _ *Session) { opener.opener = nil }},
-		{"too many Joinings", func(opener, _ *Session) {
-			opener.router.maxJoinings = 1
+		{"dead record", func(r *Router, opener, _ *Session) { opener.opener.holder = nil }},
+		{"holder is a Joining", func(r *Router, opener, joining *Session) { opener.opener.holder = joining }},
+		{"holder is elsewhere", func(r *Router, opener, _ *Session) { opener.opener = nil }},
+		{"too many Joinings", func(r *Router, opener, _ *Session) {
+			r.maxJoinings = 1
 			opener.opener.joinings[7] = opener.opener.joinings[1]
 		}},
-		{"id out of range", func(opener, joining *Session) {
+		{"id out of range", func(r *Router, opener, joining *Session) {
 			joining.id = maxID + 1
 			opener.opener.joinings = map[uint32]*Session{joining.id: joining}
 		}},
-		{"wrong id", func(_, joining *Session) { joining.id++ }},
-		{"Joining is elsewhere", func(_, joining *Session) { joining.opener = nil }},
-		{"Joining is none", func(_, joining *Session) { joining.role = unbound }},
-		{"wrong count", func(opener, _ *Session) { opener.router.shards[0].joinings.Add(1) }},
-		{"empty map of Joinings", func(opener, joining *Session) {
+		{"wrong id", func(r *Router, _, joining *Session) { joining.id++ }},
+		{"Joining is elsewhere", func(r *Router, _, joining *Session) { joining.opener = nil }},
+		{"Joining is none", func(r *Router, _, joining *Session) { joining.role = unbound }},
+		{"wrong count", func(r *Router, opener, _ *Session) { r.shards[0].joinings.Add(1) }},
+		{"empty map of Joinings", func(r *Router, opener, joining *Session) {
 			delete(opener.opener.joinings, joining.id)
 		}},
-		{"wrong count of keys", func(opener, _ *Session) {
-			shard, _ := opener.router.shardOfOpener(opener.opener)
+		{"wrong count of keys", func(r *Router, opener, _ *Session) {
+			shard, _ := r.shardOfOpener(opener.opener)
 			shard.openers.count++
 		}},
-		{"kept memory", func(opener, _ *Session) { opener.router.shards[0].openers.resize(2 * minSlots) }},
+		{"kept memory", func(r *Router, opener, _ *Session) { r.shards[0].openers.resize(2 * minSlots) }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestCheckSeesWhatIsBroken(t *testing.T) {
 			opener := bound(t, r, protocol.Open, "k")
 			joining := bound(t, r, protocol.Join, "k")
 			require.NoError(t, r.Check())
-			test.wreck(opener, joining)
+			test.wreck(r, opener, joining)
 			require.Error(t, r.Check())
 		})
 	}

@@ -72,13 +72,14 @@ func (r *recorder) closedWith() protocol.CloseCode {
 type client struct {
 	router.Session
 	recorder
+	router  *router.Router
 	t       testing.TB
 	read    int // messages that take has returned
 	scratch []byte
 }
 
 func newClient(t testing.TB, r *router.Router) *client {
-	c := &client{t: t}
+	c := &client{router: r, t: t}
 	r.Attach(&c.Session, &c.recorder)
 	return c
 }
@@ -86,7 +87,7 @@ func newClient(t testing.TB, r *router.Router) *client {
 // handle passes m to the session and closes the client for an error, as the
 // server does. It returns the code of the error, or 0.
 func (c *client) handle(m protocol.Message) protocol.CloseCode {
-	scratch, err := c.Handle(&m, c.scratch)
+	scratch, err := c.router.Handle(&c.Session, &m, c.scratch)
 	c.scratch = scratch
 	if err == nil {
 		return 0
@@ -99,6 +100,8 @@ func (c *client) handle(m protocol.Message) protocol.CloseCode {
 	c.Close(refusal.Code, refusal.Detail)
 	return refusal.Code
 }
+
+func (c *client) Gone() { c.router.Gone(&c.Session) }
 
 // open opens key; without a token if that is empty.
 func (c *client) open(key, token string) protocol.CloseCode {

@@ -28,11 +28,11 @@ var (
 const maxID = math.MaxInt32
 
 // join makes s a Joining of key's Opener and relays data, unless it is nil.
-func (s *Session) join(key, data, scratch []byte) ([]byte, error) {
+func (r *Router) join(s *Session, key, data, scratch []byte) ([]byte, error) {
 	if s.role != unbound {
 		return scratch, errAlreadyBound
 	}
-	sh, hash := s.router.shardOf(key)
+	sh, hash := r.shardOf(key)
 	o := sh.find(hash, key)
 	if o == nil {
 		return s.answer(false, scratch), errKeyUnknown
@@ -43,7 +43,7 @@ func (s *Session) join(key, data, scratch []byte) ([]byte, error) {
 	if o.holder == nil { // gone since find
 		return s.answer(false, scratch), errKeyUnknown
 	}
-	if limit := s.router.maxJoinings; limit > 0 && len(o.joinings) >= limit {
+	if limit := r.maxJoinings; limit > 0 && len(o.joinings) >= limit {
 		return s.answer(false, scratch), errTooManyJoinings
 	}
 	s.id = o.drawIDLocked()
@@ -102,7 +102,7 @@ func (s *Session) toOpener(data, scratch []byte) ([]byte, error) {
 
 // leaveOpener frees the id of the Joining s and tells its Opener, unless that
 // went first and there is nobody to tell.
-func (s *Session) leaveOpener() {
+func (r *Router) leaveOpener(s *Session) {
 	o := s.opener
 	news := protocol.AppendUnavailable(make([]byte, 0, 40), s.id) // enough for maxID
 
@@ -112,9 +112,9 @@ func (s *Session) leaveOpener() {
 		return
 	}
 	o.dropLocked(s)
-	sh, _ := s.router.shardOfOpener(o)
+	sh, _ := r.shardOfOpener(o)
 	sh.joinings.Add(-1)
-	if !s.router.silent.Load() {
+	if !r.silent.Load() {
 		o.holder.peer.Send(news)
 	}
 }

@@ -44,11 +44,11 @@ func newOpener(key, token []byte, holder *Session) *opener {
 
 // open makes s the Opener of key: of a new record if the key is free, or of the
 // present one if token is its token.
-func (s *Session) open(key, token, scratch []byte) ([]byte, error) {
+func (r *Router) open(s *Session, key, token, scratch []byte) ([]byte, error) {
 	if s.role != unbound {
 		return scratch, errAlreadyBound
 	}
-	sh, hash := s.router.shardOf(key)
+	sh, hash := r.shardOf(key)
 	for {
 		o, isNew := sh.claim(hash, key, token, s)
 		if isNew {
@@ -118,14 +118,14 @@ func (s *Session) toJoining(id uint32, data, scratch []byte) ([]byte, error) {
 
 // leaveKey frees the key of the Opener s and closes its Joinings, unless the key
 // was taken over.
-func (s *Session) leaveKey() {
+func (r *Router) leaveKey(s *Session) {
 	o := s.opener
 	o.mu.Lock()
 	if o.holder != s {
 		o.mu.Unlock()
 		return
 	}
-	sh, hash := s.router.shardOfOpener(o)
+	sh, hash := r.shardOfOpener(o)
 	orphans := o.joinings
 	o.holder = nil
 	o.joinings = nil
@@ -134,7 +134,7 @@ func (s *Session) leaveKey() {
 
 	sh.remove(hash, o)
 
-	if s.router.silent.Load() {
+	if r.silent.Load() {
 		return
 	}
 	// Not under a lock: there can be very many. Nobody else has this map any

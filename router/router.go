@@ -1,7 +1,7 @@
 // Package router pairs Openers with Joinings by key and relays between them. A
 // peer is anything that can Send and Close; there are no sockets here.
 //
-// One message's way is: Session.Handle looks at its kind; the method for that
+// One message's way is: Router.Handle looks at its kind; the method for that
 // kind (open and toJoining in opener.go, join and toOpener in joining.go) finds
 // the opener record that the message is about, locks it and hands the bytes to
 // the other side's Peer.Send.
@@ -85,7 +85,6 @@ func New(shards, maxJoinings int) *Router {
 // r. It comes before any other use of s. The router keeps pointers to s while it
 // is bound, so s must not be copied, nor be used again for another connection.
 func (r *Router) Attach(s *Session, p Peer) {
-	s.router = r
 	s.peer = p
 }
 

@@ -31,16 +31,14 @@ var (
 
 // Session is one connection's place in a Router: at first unbound, then an
 // Opener or a Joining for the rest of its life. Its zero value needs
-// Router.Attach. It is part of its owner's connection by value, so it is small:
-// 40 bytes on 64-bit systems.
+// Router.Attach, and all else that is done with it is done by that Router. It is
+// part of its owner's connection by value, so it is small: 32 bytes on 64-bit
+// systems, with nothing in it that its owner knows anyway.
 //
-// Its methods belong to one goroutine, the owner's, and run one at a time. Other
-// sessions' goroutines reach s through its opener record and use nothing but
-// its peer.
+// It belongs to one goroutine, the owner's. Other sessions' goroutines reach it
+// through its opener record and use nothing but its peer.
 type Session struct {
-	// Immutable after Attach.
-	router *Router
-	peer   Peer
+	peer Peer // immutable after Attach
 
 	// Owner's goroutine only, and constant while a record refers to s: set
 	// before the record gets s, cleared after it has lost it. So Check may read
@@ -50,7 +48,7 @@ type Session struct {
 	role   role
 }
 
-// Handle does what the client's message m asks for. All answers and relayed
+// Handle does what the message m of s's client asks for. All answers and relayed
 // messages have been given to Peer.Send when it returns; nothing of m is kept.
 //
 // scratch is a buffer for building them, with contents that do not matter. It
@@ -61,16 +59,16 @@ type Session struct {
 // It means that the caller has to close this connection with its code; what the
 // client must get before that has been sent.
 //
-// After Gone, Handle does nothing.
-func (s *Session) Handle(m *protocol.Message, scratch []byte) ([]byte, error) {
+// After Gone, Handle does nothing. Only the goroutine that owns s may call it.
+func (r *Router) Handle(s *Session, m *protocol.Message, scratch []byte) ([]byte, error) {
 	if s.role == gone {
 		return scratch, nil
 	}
 	switch m.Kind {
 	case protocol.Open:
-		return s.open(m.Key, m.Token, scratch)
+		return r.open(s, m.Key, m.Token, scratch)
 	case protocol.Join:
-		return s.join(m.Key, m.Data, scratch)
+		return r.join(s, m.Key, m.Data, scratch)
 	case protocol.ToOpener:
 		return s.toOpener(m.Data, scratch)
 	case protocol.ToJoining:
@@ -89,13 +87,14 @@ func (s *Session) Bound() bool {
 // Gone ends the session when its connection is gone: an Opener's key becomes
 // free and its Joinings are closed with OPENER_NO_LONGER_AVAILABLE; a Joining's
 // id becomes free and its Opener is told. It harms nobody else's key: an Opener
-// that was taken over leaves nothing behind. Safe to repeat.
-func (s *Session) Gone() {
+// that was taken over leaves nothing behind. Safe to repeat, by the goroutine
+// that owns s.
+func (r *Router) Gone(s *Session) {
 	switch s.role {
 	case asOpener:
-		s.leaveKey()
+		r.leaveKey(s)
 	case asJoining:
-		s.leaveOpener()
+		r.leaveOpener(s)
 	}
 	s.role = gone
 	s.opener = nil

@@ -12,7 +12,7 @@ import (
 
 func TestSizes(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof(opener{}), uintptr(48), "one for each idle Opener")
-	require.LessOrEqual(t, unsafe.Sizeof(Session{}), uintptr(40), "one for each connection")
+	require.LessOrEqual(t, unsafe.Sizeof(Session{}), uintptr(32), "one for each connection")
 	require.Zero(t, unsafe.Sizeof(paddedShard{})%cacheLine)
 }
 
@@ -30,7 +30,7 @@ func TestShardGivesMemoryBack(t *testing.T) {
 	require.Less(t, len(shard.openers.slots), 3*keys)
 
 	for i, s := range sessions {
-		s.Gone()
+		r.Gone(s)
 		left := keys - i - 1
 		require.LessOrEqual(t, len(shard.openers.slots), max(minSlots, left*sparse))
 	}
@@ -48,7 +48,7 @@ func TestADeadRecordIsPassedBy(t *testing.T) {
 
 	late := new(Session)
 	r.Attach(late, nobody{})
-	_, err := late.Handle(&protocol.Message{Kind: protocol.Join, Key: []byte("k")}, nil)
+	_, err := r.Handle(late, &protocol.Message{Kind: protocol.Join, Key: []byte("k")}, nil)
 	require.ErrorIs(t, err, errKeyUnknown)
 
 	second := bound(t, r, protocol.Open, "k")

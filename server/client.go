@@ -13,8 +13,10 @@ import (
 type client struct {
 	conn.Conn
 	router.Session
-	worker *worker
 }
+
+// worker is whose loop the client is on.
+func (c *client) worker() *worker { return c.Set().Owner.(*worker) }
 
 var (
 	_ router.Peer = (*conn.Conn)(nil)
@@ -29,7 +31,7 @@ var serverFull = &conn.Refusal{
 
 // Opening admits the client if there is room.
 func (c *client) Opening() *conn.Refusal {
-	s := c.worker.server
+	s := c.worker().server
 	if s.admitted.Add(1) > int64(s.maxConnections) {
 		s.admitted.Add(-1)
 		s.full.note(s.log, "connection limit reached, refusing new clients with 503", "limit", s.maxConnections)
@@ -41,12 +43,12 @@ func (c *client) Opening() *conn.Refusal {
 
 // Message is the way of one message: parsed here, delivered by the router.
 func (c *client) Message(text []byte) error {
-	w := c.worker
+	w := c.worker()
 	err := w.parser.Parse(text, &w.message)
 	if err != nil {
 		return err
 	}
-	w.scratch, err = c.Session.Handle(&w.message, w.scratch)
+	w.scratch, err = w.server.router.Handle(&c.Session, &w.message, w.scratch)
 	if err == nil && (w.message.Kind == protocol.Open || w.message.Kind == protocol.Join) {
 		c.KeepOpen()
 	}
@@ -55,11 +57,12 @@ func (c *client) Message(text []byte) error {
 
 // Leaving takes the client out of the key table.
 func (c *client) Leaving(protocol.CloseCode) {
-	c.Gone()
-	c.worker.server.admitted.Add(-1)
+	s := c.worker().server
+	s.router.Gone(&c.Session)
+	s.admitted.Add(-1)
 }
 
 // Closed makes room for another client.
 func (c *client) Closed() {
-	c.worker.server.sockets.Add(-1)
+	c.worker().server.sockets.Add(-1)
 }

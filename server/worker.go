@@ -39,6 +39,7 @@ func newWorker(s *Server, listener int) (*worker, error) {
 	if err != nil {
 		return nil, errors.Join(err, loop.Close())
 	}
+	w.clients.Owner = w
 	return w, nil
 }
 
@@ -77,7 +78,7 @@ func (w *worker) accept() {
 
 func (w *worker) serve(fd int) {
 	w.server.sockets.Add(1)
-	c := &client{worker: w}
+	c := new(client)
 	if err := w.clients.Serve(&c.Conn, fd, c); err != nil {
 		w.server.sockets.Add(-1)
 		w.server.noFiles.note(w.server.log, "cannot watch a new client", "error", err)
