@@ -1,0 +1,76 @@
+//go:build linux
+
+package driver
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"sigver/bench/wire"
+)
+
+// Kinds of errors, as they are shown.
+const (
+	faultConnect      = "connect"      // TCP or TLS did not come about
+	faultHandshake    = "handshake"    // the server did not answer with 101
+	faultTimeout      = "timeout"      // a step took too long
+	faultClosed       = "closed"       // the server ended a connection that it had no reason to end
+	faultKey          = "key refused"  // isKeyOk was false
+	faultProtocol     = "protocol"     // a frame or message that has no place here
+	faultLost         = "lost"         // sent, and arrived nowhere
+	faultDoubled      = "doubled"      // arrived again
+	faultReordered    = "reordered"    // arrived after a later one
+	faultMisdelivered = "misdelivered" // arrived at somebody else
+	faultCorrupted    = "corrupted"    // arrived changed
+	faultLeft         = "left behind"  // the server remembers what should be gone
+)
+
+// examplesOfAKind is how many errors of each kind are told in words.
+const examplesOfAKind = 2
+
+// tally counts what happens.
+type tally struct {
+	operations int64
+	errors     int64
+	kinds      map[string]int64
+	examples   []string
+	latency    *hdrhistogram.Histogram
+
+	// Messages with data. What was sent and did not arrive, whole or not, here
+	// or elsewhere, is lost.
+	sent    int64
+	arrived int64
+}
+
+func newTally() tally {
+	const longest = int64(10 * time.Minute / wire.LatencyUnit)
+	return tally{kinds: make(map[string]int64), latency: hdrhistogram.New(1, longest, 3)}
+}
+
+func (t *tally) fault(kind, format string, args ...any) {
+	t.faults(1, kind, format, args...)
+}
+
+func (t *tally) faults(n int64, kind, format string, args ...any) {
+	if t.errors += n; n > 0 {
+		if t.kinds[kind] < examplesOfAKind {
+			t.examples = append(t.examples, kind+": "+fmt.Sprintf(format, args...))
+		}
+		t.kinds[kind] += n
+	}
+}
+
+// took records a latency in nanoseconds.
+func (t *tally) took(nanos int64) {
+	// Fails above the range only; then the longest that there is says enough.
+	if t.latency.RecordValue(max(1, nanos/int64(wire.LatencyUnit))) != nil {
+		_ = t.latency.RecordValue(t.latency.HighestTrackableValue())
+	}
+}
+
+// settle counts what has not arrived as lost.
+func (t *tally) settle() {
+	t.faults(max(0, t.sent-t.arrived), faultLost, "%d of %d messages were sent and never arrived", t.sent-t.arrived, t.sent)
+}

@@ -1,0 +1,166 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/dustin/go-humanize"
+
+	"sigver/bench/report"
+	"sigver/bench/wire"
+)
+
+// busy is the share of a core above which a driver may have been what was
+// measured.
+const busy = 0.9
+
+func comma(n int) string { return humanize.Comma(int64(n)) }
+
+// conclude puts the figures of the drivers together.
+func (m *measurement) conclude() error {
+	r := m.result
+	var latency *hdrhistogram.Histogram
+	var errs []error
+	for _, d := range m.fleet.drivers {
+		if d.idle {
+			continue
+		}
+		if d.outcome == nil { // dead; what it said last is all there is
+			r.Operations += d.tick.Operations
+			continue
+		}
+		m.enter(d.outcome)
+		if len(d.outcome.Latency) == 0 {
+			continue
+		}
+		h, err := hdrhistogram.Decode(d.outcome.Latency)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("latency of a driver: %w", err))
+		case latency == nil:
+			latency = h
+		default:
+			latency.Merge(h)
+		}
+	}
+	if latency != nil {
+		r.Latency = distribution(m.latency, latency)
+	}
+	m.rates()
+	m.judge()
+	return errors.Join(errs...)
+}
+
+// enter adds the outcome of one driver.
+func (m *measurement) enter(d *wire.Outcome) {
+	r := m.result
+	r.Operations += d.Tick.Operations
+	for kind, n := range d.Errors {
+		m.fault(kind, n)
+	}
+	for _, example := range d.Examples {
+		m.note("For example, %s.", example)
+	}
+	if d.Stopped && m.ctx.Err() == nil {
+		m.note("A driver gave up after %s errors.", humanize.Comma(d.Tick.Errors))
+	}
+	// Samples can miss the moment when most are connected.
+	peak := 0
+	for _, other := range m.fleet.drivers {
+		if other.outcome != nil && !other.idle {
+			peak += other.outcome.Peak
+		}
+	}
+	r.Connections = max(r.Connections, peak)
+}
+
+// rates divides.
+func (m *measurement) rates() {
+	r := m.result
+	if m.from.at.IsZero() || !m.to.at.After(m.from.at) {
+		return
+	}
+	r.Seconds = m.to.at.Sub(m.from.at).Seconds()
+	r.Rate = float64(r.Operations) / r.Seconds
+	used := m.to.server.Sub(m.from.server)
+	if m.server.pid != 0 {
+		r.ServerCPU = used.Total().Seconds() / r.Seconds
+	}
+	var drivers time.Duration
+	for i, end := range m.to.drivers {
+		spent := end - m.from.drivers[i]
+		drivers += spent
+		r.DriverCPU = max(r.DriverCPU, spent.Seconds()/r.Seconds)
+	}
+	if r.Operations == 0 {
+		return
+	}
+	per := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) / float64(r.Operations) }
+	r.UserMicros, r.SystemMicros = per(used.User), per(used.System)
+	if m.server.pid != 0 {
+		m.note("CPU per %s: server %.2f µs, %s %.2f µs.", m.operation, per(used.Total()), plural(len(m.to.drivers), "driver"), per(drivers))
+	} else {
+		m.note("CPU per %s: %s %.2f µs.", m.operation, plural(len(m.to.drivers), "driver"), per(drivers))
+	}
+	m.crowded(drivers.Seconds() / r.Seconds)
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "the " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// crowded sees whether the drivers had room to do their work.
+func (m *measurement) crowded(drivers float64) {
+	r := m.result
+	if m.kind == wire.Idle || m.rate > 0 {
+		return // it was not meant to be as fast as can be
+	}
+	cores := float64(len(m.o.driverCores))
+	tight := r.DriverCPU > busy || cores > 0 && drivers > busy*cores
+	switch {
+	case !tight || r.ServerCPU > busy:
+	case m.server.pid == 0:
+		r.Invalid = append(r.Invalid, fmt.Sprintf("The drivers were busy (%.0f %% of a core each at most), so the client may have been the bottleneck; give it more --drivers.", 100*r.DriverCPU))
+	default:
+		r.Invalid = append(r.Invalid, fmt.Sprintf("The client was the bottleneck: a driver used %.0f %% of a core, all of them %.2f cores, the server %.2f. Rate and latency are the client's; CPU per %s is still the server's.",
+			100*r.DriverCPU, drivers, r.ServerCPU, m.operation))
+	}
+}
+
+// judge says what is wrong with the run as a whole.
+func (m *measurement) judge() {
+	r := m.result
+	if r.Operations == 0 {
+		r.Invalid = append(r.Invalid, "Nothing was done.")
+	}
+	if m.rate > 0 && r.Rate < 0.95*m.rate && m.ctx.Err() == nil {
+		m.note("Of %.0f sessions a second that were begun, %.0f were finished: the server or the client did not keep up.", m.rate, r.Rate)
+	}
+}
+
+// distribution converts a histogram.
+func distribution(what string, h *hdrhistogram.Histogram) report.Latency {
+	const micros = float64(wire.LatencyUnit) / float64(time.Microsecond)
+	at := func(percent float64) float64 { return float64(h.ValueAtQuantile(percent)) * micros }
+	l := report.Latency{
+		What:  what,
+		Count: h.TotalCount(),
+		Mean:  h.Mean() * micros,
+		P50:   at(50),
+		P90:   at(90),
+		P99:   at(99),
+		P999:  at(99.9),
+		Max:   float64(h.Max()) * micros,
+	}
+	for _, b := range h.CumulativeDistribution() {
+		l.Points = append(l.Points, report.Point{Share: b.Quantile / 100, Micros: float64(b.ValueAt) * micros})
+	}
+	return l
+}

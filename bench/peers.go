@@ -1,0 +1,108 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"sigver/bench/report"
+)
+
+// benchPeers measures sigver and other servers in turn, o.rounds times: what
+// changes on the machine meanwhile then meets all of them.
+func (o *options) benchPeers(ctx context.Context) (sound bool, err error) {
+	subjects, clean, err := o.contestants(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer clean()
+
+	rounds := make([][]*report.Result, len(subjects))
+	out := make([]bool, len(subjects))
+	var errs []error
+	for round := range o.rounds {
+		for i, s := range subjects {
+			if out[i] || ctx.Err() != nil {
+				continue
+			}
+			fmt.Fprintf(o.messages, "\nround %d of %d: %s\n", round+1, o.rounds, s.about.Name)
+			result, err := o.measureAll(ctx, s, o.name+"-"+s.about.Name)
+			if err != nil {
+				fmt.Fprintf(o.messages, "bench: %v\n", err)
+				errs = append(errs, err)
+				out[i] = true
+				continue
+			}
+			rounds[i] = append(rounds[i], result)
+		}
+	}
+	var medians []*report.Result
+	for _, r := range rounds {
+		if len(r) > 0 {
+			medians = append(medians, report.Medians(r))
+		}
+	}
+	if len(medians) == 0 {
+		return false, errors.Join(errs...)
+	}
+	sound = true
+	for _, r := range medians {
+		sound = sound && soundness(r)
+	}
+	return sound, errors.Join(append(errs, o.showPeers(medians))...)
+}
+
+// contestants builds sigver, the first, and the others.
+func (o *options) contestants(ctx context.Context) (all []*subject, clean func(), err error) {
+	folder, err := os.MkdirTemp("", "sigver-peers-")
+	if err != nil {
+		return nil, nil, err
+	}
+	first, cleanFirst, err := o.sigver(ctx)
+	if err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	clean = func() {
+		cleanFirst()
+		_ = os.RemoveAll(folder)
+	}
+	all = append(all, first)
+	for _, name := range o.peers {
+		s, err := o.peer(ctx, name, folder)
+		if err != nil {
+			fmt.Fprintf(o.messages, "bench: %s is left out: %v\n", name, err)
+			continue
+		}
+		all = append(all, s)
+	}
+	if len(all) == 1 {
+		clean()
+		return nil, nil, errors.New("there is no other server to measure")
+	}
+	return all, clean, nil
+}
+
+// showPeers prints tables and writes the files: a JSON file and a page for each
+// server, and the ratios as text and as markdown.
+func (o *options) showPeers(medians []*report.Result) error {
+	fmt.Fprintln(o.out)
+	err := report.WriteTable(o.out, medians...)
+	fmt.Fprintln(o.out)
+	err = errors.Join(err, report.WriteRatios(o.out, medians[0], medians[1:]))
+	for _, r := range medians {
+		err = errors.Join(err, o.save(r.Name, r))
+	}
+	path := o.path(o.name) + ".md"
+	err = errors.Join(err, os.MkdirAll(filepath.Dir(path), 0o755))
+	f, createErr := os.Create(path)
+	if createErr != nil {
+		return errors.Join(err, createErr)
+	}
+	err = errors.Join(err, report.WriteMarkdown(f, medians[0], medians[1:]), f.Close())
+	fmt.Fprintf(o.out, "\n%s\n", path)
+	return err
+}

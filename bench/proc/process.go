@@ -1,0 +1,147 @@
+//go:build linux
+
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// grace is how long a process may take to end when it is asked to.
+const grace = 3 * time.Second
+
+// Process is one that this program has started. It does not get the signals of
+// the terminal, and dies with this program.
+type Process struct {
+	PID int
+
+	cmd  *exec.Cmd
+	done chan struct{}
+	err  error // of Wait, once done is closed
+}
+
+// Start starts cmd on the given cores, or on any.
+func Start(cmd *exec.Cmd, cores Cores) (*Process, error) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = new(syscall.SysProcAttr)
+	}
+	cmd.SysProcAttr.Setpgid = true
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	if err := cores.start(cmd); err != nil {
+		return nil, fmt.Errorf("%s: %w", cmd.Path, err)
+	}
+	p := &Process{PID: cmd.Process.Pid, cmd: cmd, done: make(chan struct{})}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Err says how the process ended. Use it when Done is closed.
+func (p *Process) Err() error {
+	if p.err == nil {
+		return errors.New("exit status 0")
+	}
+	return p.err
+}
+
+// Stop asks the process to end, and makes it if it does not.
+func (p *Process) Stop() {
+	// Signals to a process that has ended fail, and that is all right.
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(grace):
+		_ = p.cmd.Process.Kill()
+		<-p.done
+	}
+}
+
+// Server is a process that has told its URL.
+type Server struct {
+	*Process
+	URL string
+
+	output *output
+}
+
+var urlPattern = regexp.MustCompile(`wss?://[][0-9A-Za-z.:-]*[0-9]`)
+
+// Serve starts a server and waits until it prints, to either stream, the URL
+// that it serves.
+func Serve(ctx context.Context, cmd *exec.Cmd, cores Cores) (*Server, error) {
+	out := &output{url: make(chan string, 1)}
+	cmd.Stdout, cmd.Stderr = out, out
+	// A program that left its streams to a child would keep Wait waiting.
+	cmd.WaitDelay = time.Second
+	p, err := Start(cmd, cores)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Process: p, output: out}
+	select {
+	case s.URL = <-out.url:
+		return s, nil
+	case <-p.done:
+		return nil, fmt.Errorf("%s did not start: %w%s", cmd.Path, p.Err(), s.LastWords())
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-time.After(15 * time.Second):
+		err = errors.New("no URL within 15 seconds")
+	}
+	p.Stop()
+	return nil, fmt.Errorf("%s did not start: %w%s", cmd.Path, err, s.LastWords())
+}
+
+// LastWords returns the end of what the server has printed, as lines to be
+// appended to an error.
+func (s *Server) LastWords() string { return s.output.end() }
+
+// output keeps the end of what is written to it and looks for a URL.
+type output struct {
+	url chan string
+
+	mu    sync.Mutex
+	text  []byte
+	found bool
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	const kept = 2000
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.text = append(o.text, p...)
+	// A line may come in pieces, and a URL must not be taken for shorter than
+	// it is.
+	if whole := strings.LastIndexByte(string(o.text), '\n'); !o.found && whole >= 0 {
+		if url := urlPattern.Find(o.text[:whole]); url != nil {
+			o.found = true
+			o.url <- string(url)
+		}
+	}
+	if len(o.text) > kept {
+		o.text = append(o.text[:0], o.text[len(o.text)-kept:]...)
+	}
+	return len(p), nil
+}
+
+func (o *output) end() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	lines := strings.Split(strings.TrimSpace(string(o.text)), "\n")
+	if lines = lines[max(0, len(lines)-5):]; lines[0] == "" {
+		return ""
+	}
+	return "\n  " + strings.Join(lines, "\n  ")
+}

@@ -1,0 +1,115 @@
+package report
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// figure is one number of a scenario that can be set beside that of another run.
+type figure struct {
+	name   string
+	higher bool // a higher one is better
+	show   func(float64) string
+	of     func(*Scenario) (value float64, known bool)
+}
+
+var (
+	figureRate = figure{"rate", true, perSecond, func(s *Scenario) (float64, bool) {
+		return s.Rate, s.Rate > 0 || s.Seconds > 0
+	}}
+	figureP50 = figure{"p50", false, duration, func(s *Scenario) (float64, bool) {
+		return s.Latency.P50, s.Latency.Count > 0
+	}}
+	figureP99 = figure{"p99", false, duration, func(s *Scenario) (float64, bool) {
+		return s.Latency.P99, s.Latency.Count > 0
+	}}
+	figureCPU = figure{"CPU per operation", false, duration, func(s *Scenario) (float64, bool) {
+		cpu := s.UserMicros + s.SystemMicros
+		return cpu, cpu > 0
+	}}
+	figureEach = figure{"bytes per connection", false, each, func(s *Scenario) (float64, bool) {
+		return s.BytesPerConnection, s.BytesPerConnection > 0
+	}}
+	figurePeak = figure{"resident, peak", false, size, func(s *Scenario) (float64, bool) {
+		return float64(s.Resident.Peak), s.Resident.Peak > 0
+	}}
+	figureErrors = figure{"errors", false, func(v float64) string { return count(int64(v)) }, func(s *Scenario) (float64, bool) {
+		return float64(s.errors()), true
+	}}
+)
+
+// errors returns how many there were of all kinds.
+func (s *Scenario) errors() int64 {
+	var n int64
+	for _, of := range s.Errors {
+		n += of
+	}
+	return n
+}
+
+// errorKinds names the errors that did happen: 2 lost, 1 doubled.
+func (s *Scenario) errorKinds() string {
+	var kinds []string
+	for _, kind := range slices.SortedFunc(maps.Keys(s.Errors), func(a, b string) int {
+		return cmp.Or(cmp.Compare(s.Errors[b], s.Errors[a]), cmp.Compare(a, b))
+	}) {
+		if n := s.Errors[kind]; n != 0 {
+			kinds = append(kinds, count(n)+" "+kind)
+		}
+	}
+	return strings.Join(kinds, ", ")
+}
+
+// sound says whether the figures may be believed and nothing went wrong.
+func (s *Scenario) sound() bool { return len(s.Invalid) == 0 && s.errors() == 0 }
+
+// operation is the word for what is counted.
+func (s *Scenario) operation() string { return cmp.Or(s.Operation, "operation") }
+
+// title names the server as a person would.
+func (s *Server) title() string { return cmp.Or(s.Name, s.Target, "server") }
+
+// labels names the scenarios of a result. Where several have one name, the
+// parameters in which they differ are added.
+func labels(scenarios []Scenario) []string {
+	names := make([]string, len(scenarios))
+	for i := range scenarios {
+		s := &scenarios[i]
+		names[i] = cmp.Or(s.Name, "scenario")
+		var differ []string
+		for _, key := range slices.Sorted(maps.Keys(s.Params)) {
+			for j := range scenarios {
+				if other := &scenarios[j]; other.Name == s.Name && other.Params[key] != s.Params[key] {
+					differ = append(differ, key+"="+s.Params[key])
+					break
+				}
+			}
+		}
+		if len(differ) > 0 {
+			names[i] += " " + strings.Join(differ, " ")
+		}
+	}
+	return names
+}
+
+// pair finds for every scenario of r the one of other that is the same load: of
+// the same name and parameters if there is one, else the next of that name. The
+// answer holds nil where there is none.
+func pair(r, other *Result) []*Scenario {
+	pairs := make([]*Scenario, len(r.Scenarios))
+	taken := make([]bool, len(other.Scenarios))
+	for _, exact := range []bool{true, false} {
+		for i := range r.Scenarios {
+			for j := range other.Scenarios {
+				a, b := &r.Scenarios[i], &other.Scenarios[j]
+				if pairs[i] != nil || taken[j] || a.Name != b.Name || exact && !maps.Equal(a.Params, b.Params) {
+					continue
+				}
+				pairs[i], taken[j] = b, true
+			}
+		}
+	}
+	return pairs
+}

@@ -1,0 +1,101 @@
+package report_test
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sigver/bench/report"
+)
+
+func round(rate float64, cpu float64) *report.Result {
+	return &report.Result{Name: "sigver", Scenarios: []report.Scenario{{
+		Name: "relay", Rate: rate, UserMicros: cpu, Connections: int(rate),
+		Latency: report.Latency{Count: 10, P99: 1000 * cpu, Points: []report.Point{{Share: 1, Micros: rate}}},
+		Samples: []report.Sample{{Rate: rate}},
+		Notes:   []string{"in all"},
+		Errors:  map[string]int64{"lost": 1},
+	}}}
+}
+
+func TestMediansOfAnOddNumber(t *testing.T) {
+	rounds := []*report.Result{round(300, 1), round(100, 3), round(200, 9)}
+	rounds[1].Scenarios[0].Notes = []string{"in all", "in one"}
+	rounds[2].Scenarios[0].Invalid = []string{"not valid once"}
+	m := report.Medians(rounds)
+	require.Equal(t, 3, m.Rounds)
+	require.Len(t, m.Scenarios, 1)
+	s := m.Scenarios[0]
+	require.Equal(t, 200.0, s.Rate)
+	require.Equal(t, 200, s.Connections)
+	require.Equal(t, 3.0, s.UserMicros)
+	require.Equal(t, 3000.0, s.Latency.P99)
+	require.Equal(t, map[string]int64{"lost": 3}, s.Errors)
+	require.Equal(t, []string{"in all", "in one"}, s.Notes)
+	require.Equal(t, []string{"not valid once"}, s.Invalid)
+	require.Equal(t, 200.0, s.Samples[0].Rate)
+	require.Equal(t, 200.0, s.Latency.Points[0].Micros)
+	require.Equal(t, 300.0, rounds[0].Scenarios[0].Rate, "a round was changed")
+	require.Equal(t, map[string]int64{"lost": 1}, rounds[0].Scenarios[0].Errors, "a round was changed")
+}
+
+func TestMediansOfAnEvenNumber(t *testing.T) {
+	s := report.Medians([]*report.Result{round(400, 1), round(100, 2), round(300, 4), round(200, 8)}).Scenarios[0]
+	require.Equal(t, 250.0, s.Rate)
+	require.Equal(t, 3.0, s.UserMicros)
+	require.Equal(t, 200.0, s.Samples[0].Rate)
+}
+
+func TestMediansOfNoneAndOne(t *testing.T) {
+	require.Nil(t, report.Medians(nil))
+	require.Nil(t, report.Medians([]*report.Result{nil}))
+	want := full("sigver", 1)
+	want.Rounds = 1
+	require.Equal(t, want, report.Medians([]*report.Result{full("sigver", 1)}))
+}
+
+func TestMediansOfARoundThatWasStopped(t *testing.T) {
+	cut := full("sigver", 1)
+	cut.Scenarios = cut.Scenarios[:1]
+	m := report.Medians([]*report.Result{cut, full("sigver", 1), full("sigver", 1)})
+	require.Len(t, m.Scenarios, 4)
+}
+
+// A field that is added to Scenario must not be forgotten in Medians.
+func TestMediansHasEveryField(t *testing.T) {
+	var one report.Result
+	one.Scenarios = make([]report.Scenario, 1)
+	fill(reflect.ValueOf(&one.Scenarios[0]).Elem())
+	two := one
+	m := report.Medians([]*report.Result{&one, &two})
+	want := one.Scenarios[0]
+	want.Errors = map[string]int64{"x": 14}
+	require.Equal(t, want, m.Scenarios[0])
+}
+
+// fill sets everything in v to something that is not its zero value.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i))
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0))
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		value := reflect.New(v.Type().Elem()).Elem()
+		fill(value)
+		v.SetMapIndex(reflect.ValueOf("x"), value)
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Float64:
+		v.SetFloat(7)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(7)
+	default:
+		panic("fill: " + v.Kind().String())
+	}
+}

@@ -1,0 +1,73 @@
+package report_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sigver/bench/report"
+)
+
+// peers are the other servers: the broken one is the fastest.
+func peers() []*report.Result {
+	bad := full("gws", 1.2)
+	for i := range bad.Scenarios {
+		bad.Scenarios[i].Errors = map[string]int64{"lost": 7}
+	}
+	return []*report.Result{full("gorilla", 2), bad, full("coder | <b>", 1.6)}
+}
+
+func medianOfFive() *report.Result {
+	first := full("sigver", 1)
+	first.Rounds = 5
+	first.Command = "make bench-peers ROUNDS=5"
+	return first
+}
+
+func TestRatios(t *testing.T) {
+	var b bytes.Buffer
+	require.NoError(t, report.WriteRatios(&b, medianOfFive(), peers()))
+	golden(t, "ratios.txt", b.String())
+	require.Contains(t, b.String(), "sessions: by CPU per operation the best other is coder | <b>")
+	require.Contains(t, b.String(), "idle: by bytes per connection the best other is coder | <b>")
+	require.Contains(t, b.String(), "left out because of errors or as not valid: gws")
+}
+
+func TestMarkdown(t *testing.T) {
+	var b bytes.Buffer
+	require.NoError(t, report.WriteMarkdown(&b, medianOfFive(), peers()))
+	golden(t, "ratios.md", b.String())
+	bars := -1
+	for line := range strings.Lines(b.String()) {
+		if strings.HasPrefix(line, "| ") {
+			n := strings.Count(strings.ReplaceAll(line, `\|`, ""), "|")
+			require.True(t, bars < 0 || bars == n, line)
+			bars = n
+		}
+	}
+}
+
+// Of a rate the higher is the better one.
+func TestRatiosByRateAlone(t *testing.T) {
+	of := func(name string, rate float64) *report.Result {
+		return &report.Result{
+			Server:    report.Server{Name: name},
+			Scenarios: []report.Scenario{{Name: "churn", Rate: rate}},
+		}
+	}
+	var b bytes.Buffer
+	require.NoError(t, report.WriteRatios(&b, of("sigver", 100), []*report.Result{of("slow", 50), of("fast", 200), of("middle", 100)}))
+	require.Contains(t, b.String(), "churn: by rate the best other is fast with 200/s; sigver has 100/s, 0.500× of that")
+	require.NotContains(t, b.String(), "CPU")
+}
+
+func TestRatiosOfNoOthers(t *testing.T) {
+	var b bytes.Buffer
+	require.NoError(t, report.WriteRatios(&b, full("sigver", 1), nil))
+	require.NotContains(t, b.String(), "best")
+	b.Reset()
+	require.NoError(t, report.WriteRatios(&b, &report.Result{}, []*report.Result{{}}))
+	require.NoError(t, report.WriteMarkdown(&b, &report.Result{}, nil))
+}

@@ -1,0 +1,189 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"sigver/bench/proc"
+	"sigver/bench/report"
+)
+
+// subject is a server that is measured: how to describe it, and how to get it.
+type subject struct {
+	about report.Server
+
+	// launch starts a fresh one. If it is nil, the server runs already.
+	launch func(context.Context) (*proc.Server, error)
+	pid    int // of the running one, 0 if unknown
+}
+
+// instance is one that runs.
+type instance struct {
+	url  string
+	pid  int             // 0: its figures cannot be read
+	died <-chan struct{} // nil: it is not ours
+	end  func()          // ends it
+	last func() error    // why it died
+}
+
+func (s *subject) start(ctx context.Context) (*instance, error) {
+	if s.launch == nil {
+		return &instance{url: s.about.Target, pid: s.pid, end: func() {}}, nil
+	}
+	p, err := s.launch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.about.Target = p.URL
+	return &instance{
+		url:  p.URL,
+		pid:  p.PID,
+		died: p.Done(),
+		end:  p.Stop,
+		last: func() error { return fmt.Errorf("the server died: %w%s", p.Err(), p.LastWords()) },
+	}, nil
+}
+
+// sigver builds the server of this tree, unless one was given. clean removes
+// what was built.
+func (o *options) sigver(ctx context.Context) (s *subject, clean func(), err error) {
+	path, clean := o.server, func() {}
+	if path == "" {
+		folder, err := os.MkdirTemp("", "sigver-bench-")
+		if err != nil {
+			return nil, nil, err
+		}
+		clean = func() { _ = os.RemoveAll(folder) }
+		path = filepath.Join(folder, "sigver")
+		if err := build(ctx, moduleRoot(), path, ".", "CGO_ENABLED=0"); err != nil {
+			clean()
+			return nil, nil, err
+		}
+	}
+	// The load is no attack and no sleeper.
+	args := []string{"--rate", "0", "--heartbeat", "0", "--max-joinings", "0", "--idle-timeout", "10m", "--log-level", "info"}
+	if o.loops > 0 {
+		args = append(args, "--loops", fmt.Sprint(o.loops))
+	}
+	args = append(args, o.serverArgs...)
+	about := report.Server{Name: "sigver", Version: commit(), Args: args, Local: true}
+	return o.program(about, path, append([]string{"--host", "127.0.0.1", "--port", "0"}, args...)...), clean, nil
+}
+
+// program is a server that is started by its path.
+func (o *options) program(about report.Server, path string, args ...string) *subject {
+	about.Pinned = o.serverCores.String()
+	return &subject{
+		about: about,
+		launch: func(ctx context.Context) (*proc.Server, error) {
+			cmd := exec.Command(path, args...)
+			// A benchmark of the defaults: nothing of this shell's settings.
+			for _, v := range os.Environ() {
+				if !strings.HasPrefix(v, "SIGVER_") && !strings.HasPrefix(v, "GOGC=") && !strings.HasPrefix(v, "GOMAXPROCS=") {
+					cmd.Env = append(cmd.Env, v)
+				}
+			}
+			return proc.Serve(ctx, cmd, o.serverCores)
+		},
+	}
+}
+
+// remote is the server of --target.
+func (o *options) remote() (*subject, error) {
+	u, err := url.Parse(o.target)
+	if err != nil {
+		return nil, fmt.Errorf("--target: %w", err)
+	}
+	if u.Scheme != "ws" && u.Scheme != "wss" || u.Hostname() == "" {
+		return nil, fmt.Errorf("--target %s: not a ws:// or wss:// URL", o.target)
+	}
+	if o.pid != 0 {
+		if _, err := proc.ReadCPU(o.pid); err != nil {
+			return nil, fmt.Errorf("--pid %d: %w", o.pid, err)
+		}
+	}
+	return &subject{
+		about: report.Server{Name: u.Host, Target: o.target, Local: o.pid != 0},
+		pid:   o.pid,
+	}, nil
+}
+
+// loopback says whether the URL is certainly of this machine.
+func loopback(target string) bool {
+	u, err := url.Parse(target)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// build builds the package of a folder into the file path.
+func build(ctx context.Context, folder, path, pkg string, env ...string) error {
+	ldflags := "-s -w"
+	if pkg == "." {
+		ldflags += " -X main.version=" + commit()
+	}
+	// No -buildvcs: it fails in a clone that belongs to somebody else.
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", path, pkg)
+	cmd.Dir = folder
+	cmd.Env = append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build %s in %s: %w\n%s", pkg, folder, err, out)
+	}
+	return nil
+}
+
+// moduleRoot returns the folder of the module that this program is run in, or
+// the present folder.
+var moduleRoot = sync.OnceValue(func() string {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if file := strings.TrimSpace(string(out)); err == nil && filepath.Base(file) == "go.mod" {
+		return filepath.Dir(file)
+	}
+	return "."
+})
+
+// commit returns that of the tree, with -dirty if it was changed, or nothing.
+var commit = sync.OnceValue(func() string {
+	cmd := exec.Command("git", "describe", "--always", "--dirty", "--exclude=*")
+	cmd.Dir = moduleRoot()
+	out, _ := cmd.Output()
+	return strings.TrimSpace(string(out))
+})
+
+// peerNames are the folders of bench/peers, in the order of the rounds.
+var peerNames = []string{"gorilla", "coder", "gws", "nbio", "gobwas", "node"}
+
+// peer builds a comparison server into folder.
+func (o *options) peer(ctx context.Context, name, folder string) (*subject, error) {
+	source := filepath.Join(moduleRoot(), "bench", "peers")
+	about := report.Server{Name: name, Local: true}
+	if name == "node" {
+		node, err := exec.LookPath("node")
+		if err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(filepath.Join(source, "node", "node_modules", "ws")); err != nil {
+			return nil, errors.New("run npm ci in bench/peers/node")
+		}
+		out, _ := exec.CommandContext(ctx, node, "--version").Output()
+		about.Version = "Node.js " + strings.TrimSpace(string(out))
+		return o.program(about, node, filepath.Join(source, "node", "server.js"), "--addr", "127.0.0.1:0"), nil
+	}
+	path := filepath.Join(folder, name)
+	if err := build(ctx, source, path, "./"+name, "CGO_ENABLED=0"); err != nil {
+		return nil, err
+	}
+	return o.program(about, path, "-addr", "127.0.0.1:0"), nil
+}
