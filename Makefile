@@ -3,6 +3,7 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 15s
 ARGS ?=
+PAIRS ?= 200000
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 NODE_LEAST := 18
@@ -13,10 +14,10 @@ ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race fuzz lint node chromium e2e microbench bench clean
+.PHONY: help run build test race fuzz lint node chromium e2e microbench bench bench-compare bench-peers test-peers clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## build and start the server; flags in ARGS, as in make run ARGS='-p 9000'
 	./dist/sigver $(ARGS)
@@ -68,8 +69,22 @@ e2e: build node chromium ## drive the built server with Node.js and a browser; i
 microbench: ## run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
-bench: ## measure a running server under load (to come)
-	@echo "the load harness is to come"
+bench: ## drive the server with whole signaling sessions, PAIRS of them; further flags in ARGS
+	go run ./bench --pairs $(PAIRS) $(ARGS)
+
+bench-compare: ## compare two results: OLD=a.json NEW=b.json
+	@test -n "$(OLD)" && test -n "$(NEW)" || { echo "say which: make bench-compare OLD=a.json NEW=b.json" >&2; exit 2; }
+	go run ./bench --compare $(OLD) $(NEW)
+
+# Idle Openers and sessions follow --pairs: 15,000 is what the usual hard limit of
+# 20,000 open files has room for.
+bench-peers: ## measure other servers too, in turn, on one core each, and show ratios
+	@! command -v npm >/dev/null || (cd bench/peers/node && npm ci --silent)
+	go run ./bench --peers=all --rounds 5 --pin-server 0 --scenarios idle,relay,sessions \
+		--pairs 15000 --connections 15000 --duration 2s --warm-up 500ms --quiet 1s $(ARGS)
+
+test-peers: ## test the servers that bench-peers measures
+	cd bench/peers && go vet ./... && go test ./...
 
 clean: ## remove what was built and what e2e installed
 	rm -rf dist e2e/node_modules
