@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/gobwas/ws"
 )
 
 // BenchmarkRelay is from the bytes of one client to the out buffer of another,
@@ -28,6 +30,43 @@ func BenchmarkRelay(b *testing.B) {
 					}
 				}
 			})
+		})
+	}
+}
+
+// BenchmarkMessage is the same without the socket: one message's bytes, copied as
+// a read would, to frame, Message, Send and the out buffer of another connection.
+func BenchmarkMessage(b *testing.B) {
+	for _, size := range []int{120, 2000} {
+		b.Run(fmt.Sprintf("bytes=%d", size), func(b *testing.B) {
+			l := newLoop(b, generous)
+			l.do(func() {
+				from, to := l.echoes()
+				defer from.end()
+				defer to.end()
+				message := []byte(frame(text, strings.Repeat("x", size)))
+				buf := make([]byte, len(message)) // is unmasked in place
+				b.ReportAllocs()
+				b.SetBytes(int64(size))
+				for b.Loop() {
+					copy(buf, message)
+					from.Receive(buf)
+					to.DropOutput()
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkUnmask is the library's part of that.
+func BenchmarkUnmask(b *testing.B) {
+	for _, size := range []int{120, 2000} {
+		b.Run(fmt.Sprintf("bytes=%d", size), func(b *testing.B) {
+			payload := make([]byte, size)
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				ws.Cipher(payload, [4]byte{1, 2, 3, 4}, 0)
+			}
 		})
 	}
 }

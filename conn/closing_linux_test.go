@@ -2,15 +2,16 @@ package conn_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"sigver/conn"
 	"sigver/poller"
@@ -168,24 +169,7 @@ func TestSendFromEverywhere(t *testing.T) {
 	limits := generous
 	limits.Unsent = 64 << 20
 	l := newLoop(t, limits)
-	listener, err := poller.Listen(netip.MustParseAddrPort("127.0.0.1:0"), false)
-	require.NoError(t, err)
-	defer poller.CloseFD(listener)
-	addr, err := poller.LocalAddr(listener)
-	require.NoError(t, err)
-	dialed, err := net.Dial("tcp", addr.String())
-	require.NoError(t, err)
-	defer dialed.Close()
-	fd := -1
-	require.Eventually(t, func() bool { fd, err = poller.Accept(listener); return err == nil }, patience, time.Millisecond)
-	c := &client{fd: -1}
-	l.do(func() { require.NoError(t, l.set.Serve(&c.Conn, fd, c)) })
-	_, err = io.WriteString(dialed, request)
-	require.NoError(t, err)
-	require.NoError(t, dialed.SetDeadline(time.Now().Add(patience)))
-	_, err = io.ReadFull(dialed, make([]byte, len(accepted)))
-	require.NoError(t, err)
-
+	c, dialed := l.dial(t)
 	const senders, each = 8, 500
 	var wg sync.WaitGroup
 	for s := range senders {
@@ -212,11 +196,175 @@ func TestSendFromEverywhere(t *testing.T) {
 	}
 	require.Equal(t, answer(closes, closeBody(4000, "MESSAGE_ERROR: done")), string(got))
 	require.NoError(t, dialed.Close())
-	require.Eventually(t, func() bool {
-		gone := false
-		l.do(func() { gone = c.closed == 1 && len(c.left) == 1 })
-		return gone
-	}, patience, time.Millisecond)
+	l.until(t, func() bool { return c.closed == 1 && len(c.left) == 1 })
+}
+
+func TestTheServerClosesAfterTheClientsClose(t *testing.T) { // RFC 6455 §7.1.1
+	l := newLoop(t, generous)
+	l.do(func() {
+		c := l.open()
+		queued := c.fill(100 << 10)
+		c.send(frame(closes, closeBody(1000, "bye")))
+		require.Equal(t, []protocol.CloseCode{1000}, c.left)
+		require.Zero(t, c.closed, "what was queued is still on its way")
+		var got string
+		for ended := false; !ended; {
+			var more string
+			more, ended = c.receive()
+			got += more
+		}
+		require.True(t, queued+answer(closes, closeBody(1000, "")) == got, "%d bytes", len(got))
+		require.Equal(t, 1, c.closed, "it does not wait for the client's end")
+		require.NoError(t, poller.CloseFD(c.fd))
+	})
+}
+
+func TestTheClientAnswersOurClose(t *testing.T) { // RFC 6455 §5.5.1
+	l := newLoop(t, generous)
+	l.do(func() {
+		c := l.open()
+		c.Close(4000, "")
+		c.wantClose(t, 4000)
+		c.send(frame(text, "sent before it heard of it") + frame(ping, "") + frame(closes, closeBody(4000, "")))
+		require.Empty(t, c.messages)
+		require.Len(t, c.left, 1)
+		c.hangUp()
+		require.Equal(t, 1, c.closed)
+		require.Len(t, c.left, 1)
+	})
+}
+
+func TestKeepOpenDoesNotKeepAClosingConnection(t *testing.T) {
+	l := newLoop(t, generous)
+	l.do(func() {
+		c := l.open()
+		c.Close(4000, "")
+		c.wantClose(t, 4000)
+		c.KeepOpen()
+		l.set.Advance(conn.CloseTimeout + time.Second)
+		require.Equal(t, 1, c.closed)
+		require.NoError(t, poller.CloseFD(c.fd))
+	})
+}
+
+// The loop learns of a Close from elsewhere although the socket takes nothing.
+func TestCloseOfABlockedConnectionIsNoticed(t *testing.T) {
+	l := newLoop(t, generous)
+	var c *client
+	l.do(func() {
+		c = l.open()
+		c.fill(100 << 10)
+	})
+	l.do(func() {}) // the flush that fill has asked for is over
+	c.Close(4010, "taken")
+	l.until(t, func() bool { return len(c.left) == 1 })
+	l.do(func() {
+		require.Equal(t, []protocol.CloseCode{4010}, c.left)
+		c.hangUp()
+	})
+}
+
+func TestBrokenTCP(t *testing.T) { // RFC 6455 §7.1.5
+	cases := []struct {
+		name string
+		cut  func(*testing.T, *net.TCPConn)
+	}{
+		{
+			name: "a reset",
+			cut: func(t *testing.T, dialed *net.TCPConn) {
+				require.NoError(t, dialed.SetLinger(0))
+				require.NoError(t, dialed.Close())
+			},
+		},
+		{
+			name: "the end without a close frame",
+			cut:  func(t *testing.T, dialed *net.TCPConn) { require.NoError(t, dialed.Close()) },
+		},
+		{
+			name: "the end of the client's half",
+			cut:  func(t *testing.T, dialed *net.TCPConn) { require.NoError(t, dialed.CloseWrite()) },
+		},
+	}
+	limits := generous
+	limits.Unsent = 64 << 20
+	l := newLoop(t, limits)
+	for _, test := range cases {
+		for _, blocked := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, blocked=%t", test.name, blocked), func(t *testing.T) {
+				c, dialed := l.dial(t)
+				if blocked {
+					l.do(func() { c.fill(beyondTCP) })
+				}
+				test.cut(t, dialed)
+				l.until(t, func() bool { return c.closed > 0 })
+				l.do(func() {
+					require.Equal(t, []protocol.CloseCode{conn.Lost}, c.left)
+					require.Equal(t, 1, c.closed)
+					unsent, room := c.Output()
+					require.Zero(t, unsent+room)
+				})
+			})
+		}
+	}
+}
+
+// The loop, left to itself, brings everything to a client that has ended its own
+// half, and does not listen for more of it meanwhile, which would spin.
+func TestAHalfClosedClientOverTCP(t *testing.T) {
+	limits := generous
+	limits.Unsent = 64 << 20
+	l := newLoop(t, limits)
+	c, dialed := l.dial(t)
+	var queued string
+	l.do(func() {
+		queued = c.fill(beyondTCP)
+		c.Close(4000, "")
+	})
+	require.NoError(t, dialed.CloseWrite())
+	l.until(t, func() bool { return watched(t, c.near) == poller.Writable })
+	got, err := io.ReadAll(dialed)
+	require.NoError(t, err)
+	require.True(t, queued+answer(closes, closeBody(4000, "MESSAGE_ERROR")) == string(got), "%d bytes", len(got))
+	l.until(t, func() bool { return c.closed == 1 })
+}
+
+// The same when the end arrives before anything has been written.
+func TestAClientThatHalfClosesFirst(t *testing.T) {
+	l := newLoop(t, generous)
+	l.do(func() {
+		c := l.open()
+		defer c.hangUp()
+		c.Send([]byte(strings.Repeat("b", 800<<10)))
+		c.Fail(errors.New("of the owner's"))
+		require.NoError(t, poller.ShutdownWrite(c.fd))
+		c.Ready()
+		for c.closed == 0 {
+			c.Flush()
+			if unsent, _ := c.Output(); unsent > 0 {
+				require.Equal(t, poller.Writable, watched(t, c.near))
+			}
+			c.receive()
+		}
+		require.Equal(t, []protocol.CloseCode{4000}, c.left)
+	})
+}
+
+func TestServeOnAClosedLoopClosesTheDescriptor(t *testing.T) {
+	dead, err := poller.Open(func(error) {})
+	require.NoError(t, err)
+	set, err := conn.NewSet(dead, &generous, nil)
+	require.NoError(t, err)
+	require.NoError(t, dead.Close())
+	files := openFiles(t)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	c := &client{fd: fds[1]}
+	require.ErrorIs(t, set.Serve(&c.Conn, fds[0], c), poller.ErrClosed)
+	require.Zero(t, set.Len())
+	require.Zero(t, c.closed)
+	c.Ready() // is nobody's any more
+	require.NoError(t, poller.CloseFD(c.fd))
+	require.Equal(t, files, openFiles(t))
 }
 
 func TestGoAwayAndDrop(t *testing.T) {

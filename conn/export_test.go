@@ -10,6 +10,34 @@ import (
 // do not wait for it to come.
 func (c *Conn) Ready() { c.ready(poller.Readable) }
 
+// Receive understands b as if it had been read from the socket.
+func (c *Conn) Receive(b []byte) { c.receive(b) }
+
+// Output says how many bytes wait to be written, and how large their buffer is.
+func (c *Conn) Output() (unsent, room int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out == nil {
+		return 0, 0
+	}
+	return len(c.out.bytes) - c.out.sent, cap(c.out.bytes)
+}
+
+// DropOutput throws away what waits to be written.
+func (c *Conn) DropOutput() {
+	c.mu.Lock()
+	c.releaseOutputLocked()
+	c.mu.Unlock()
+}
+
+// KeptInput is the size of the buffers that wait for the next client. Loop only.
+func (s *Set) KeptInput() (bytes int) {
+	for _, in := range s.inputs {
+		bytes += cap(in.stream) + cap(in.message)
+	}
+	return bytes
+}
+
 // Advance lets time pass for the set, and sweeps every connection. Loop only.
 func (s *Set) Advance(d time.Duration) {
 	s.start = s.start.Add(-d)

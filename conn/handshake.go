@@ -37,6 +37,7 @@ var (
 	endOfHeader = []byte("\r\n\r\n")
 	endOfLine   = []byte("\r\n")
 	colon       = []byte{':'}
+	hostName    = []byte("Host")
 )
 
 // handshake answers the request at the beginning of b and returns how many
@@ -166,20 +167,38 @@ func refusalOf(err error, header []byte) *Refusal {
 }
 
 // wellFormed checks what the Upgrader lets pass and no two programs read alike:
-// line ends without a carriage return, and blanks in or before a field's name
-// (RFC 9112 §2.2, §5.1).
+// line ends without a carriage return, field names that are no tokens, control
+// characters in values, and a second Host (RFC 9112 §2.2, §3.2, §5; RFC 9110
+// §5.5).
 func wellFormed(header []byte) bool {
 	if bytes.Count(header, endOfLine[1:]) != bytes.Count(header, endOfLine) {
 		return false
 	}
-	_, lines, _ := bytes.Cut(bytes.TrimSuffix(header, endOfHeader), endOfLine)
+	_, lines, found := bytes.Cut(bytes.TrimSuffix(header, endOfHeader), endOfLine)
+	if !found {
+		return true // a request line alone
+	}
+	hosts := 0
 	for line := range bytes.SplitSeq(lines, endOfLine) {
-		name, _, _ := bytes.Cut(line, colon)
-		if bytes.ContainsAny(name, " \t") {
+		name, value, _ := bytes.Cut(line, colon)
+		if len(name) == 0 || bytes.IndexFunc(name, notInToken) >= 0 || bytes.IndexFunc(value, notInValue) >= 0 {
 			return false
 		}
+		if bytes.EqualFold(name, hostName) {
+			hosts++
+		}
 	}
-	return true
+	return hosts <= 1
+}
+
+// notInToken reports whether r may not be in a field's name (RFC 9110 §5.6.2).
+func notInToken(r rune) bool {
+	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+}
+
+// notInValue reports whether r may not be in a field's value (RFC 9110 §5.5).
+func notInValue(r rune) bool {
+	return r < ' ' && r != '\t' || r == 0x7f
 }
 
 // soundKey checks what the Upgrader does not: that the key is there only once

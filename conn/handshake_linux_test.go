@@ -45,6 +45,14 @@ func TestHandshakeRefusals(t *testing.T) { // RFC 6455 §4.2
 		{"a line end without a carriage return", swap("Host: h\r\n", "Host: h\n"), 400},
 		{"a blank before the colon", swap("Sec-WebSocket-Key:", "Sec-WebSocket-Key :"), 400},
 		{"a line that goes on", swap("Host: h\r\n", "Host: h\r\n goes on\r\n"), 400},
+		{"a field name of no bytes", swap("Host: h", "Host: h\r\n: x"), 400},
+		{"a control character in a field name", swap("Host: h", "Host: h\r\nX\x01: x"), 400},
+		{"a letter beyond ASCII in a field name", swap("Host: h", "Host: h\r\nGrüße: x"), 400},
+		{"a zero byte in a value", swap("Host: h", "Host: h\r\nX: a\x00b"), 400},
+		{"a carriage return in a value", swap("Host: h", "Host: h\r\nX: a\rb"), 400},
+		{"two hosts", swap("Host: h", "Host: h\r\nhOST: h"), 400},
+		{"an empty line first", "\r\n" + request, 400},
+		{"a request line alone", "GET / HTTP/1.1\r\n\r\n", 400},
 		{"no Host", swap("Host: h\r\n", ""), 400},
 		{"no Connection", swap("Connection: Upgrade\r\n", ""), 400},
 		{"Connection without upgrade", swap("Connection: Upgrade", "Connection: close"), 400},
@@ -61,6 +69,7 @@ func TestHandshakeRefusals(t *testing.T) { // RFC 6455 §4.2
 		{"a browser's visit", "GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n", 426},
 		{"HTTP/1.0", swap("HTTP/1.1", "HTTP/1.0"), 505},
 		{"HTTP/2.0", swap("HTTP/1.1", "HTTP/2.0"), 505},
+		{"HTTP/0.9", "GET /\r\n\r\n", 400},
 		{"TLS", "\x16\x03\x01\x00\xa5\x01", 400},
 		{"a line that does not end", "GET /" + strings.Repeat("x", conn.MaxHeader), 431},
 		{"too many lines", "GET / HTTP/1.1\r\n" + strings.Repeat("A: b\r\n", conn.MaxHeader/6), 431},
@@ -70,6 +79,12 @@ func TestHandshakeRefusals(t *testing.T) { // RFC 6455 §4.2
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			l.do(func() {
+				dripped := l.serve()
+				defer dripped.hangUp()
+				for i := range len(c.request) {
+					dripped.send(c.request[i : i+1])
+				}
+				dripped.wantRefusal(t, c.status)
 				client := l.serve()
 				defer client.hangUp()
 				client.send(c.request)
@@ -85,6 +100,58 @@ func TestHandshakeRefusals(t *testing.T) { // RFC 6455 §4.2
 			})
 		})
 	}
+}
+
+func TestHandshakesThatAreAccepted(t *testing.T) { // RFC 6455 §4.2.1
+	cases := []struct {
+		name string
+		from string
+		to   string
+	}{
+		{"the usual", "", ""},
+		{"Firefox's Connection", "Connection: Upgrade", "Connection: keep-alive, Upgrade"},
+		{"other letters", "Upgrade: websocket\r\nConnection: Upgrade", "UPGRADE: WebSocket\r\nconnection: upgrade"},
+		{"no blanks", ": ", ":"},
+		{"blanks around a value", "Host: h", "Host: \t h \t "},
+		{"an empty Host", "Host: h", "Host:"},
+		{"a query", "/path", "/a/b?c=d&e=%20"},
+		{"an absolute target", "/path", "http://h/path"},
+		{"a later HTTP/1", "HTTP/1.1", "HTTP/1.2"},
+		{"letters beyond ASCII in a value", "Host: h", "Host: h\r\nCookie: grüß=gott"},
+		{"a colon in a value", "Host: h", "Host: h:8000\r\nOrigin: http://h:8000"},
+		{"many fields", "Host: h", "Host: h" + strings.Repeat("\r\nX-Y: z", 800)},
+	}
+	l := newLoop(t, generous)
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			l.do(func() {
+				client := l.serve()
+				defer client.hangUp()
+				swapped := request
+				if c.from != "" {
+					swapped = strings.ReplaceAll(request, c.from, c.to)
+				}
+				client.send(swapped + frame(text, "at once"))
+				got, ended := client.receive()
+				require.Equal(t, accepted, got)
+				require.False(t, ended)
+				require.Equal(t, 1, client.opened)
+				require.Equal(t, []string{"at once"}, client.messages)
+			})
+		})
+	}
+}
+
+// The limit is the header's: what is in the packet after it does not count.
+func TestMessagesInThePacketOfTheHandshake(t *testing.T) {
+	l := newLoop(t, generous)
+	l.do(func() {
+		c := l.serve()
+		defer c.hangUp()
+		message := strings.Repeat("m", 2*conn.MaxHeader)
+		c.send(request + frame(text, message) + frame(text, message))
+		require.Equal(t, []string{message, message}, c.messages)
+	})
 }
 
 func TestTheLargestHeaderIsAccepted(t *testing.T) {

@@ -3,7 +3,13 @@ package conn_test
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +90,7 @@ func (l *loop) do(f func()) {
 type client struct {
 	conn.Conn
 	fd       int
+	near     int                // the connection's own descriptor
 	refusal  *conn.Refusal      // what Opening answers
 	handle   func([]byte) error // what Message does, besides recording
 	messages []string
@@ -112,7 +119,7 @@ func (c *client) Closed()                         { c.closed++ }
 func (l *loop) serve() *client {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	require.NoError(l.t, err)
-	c := &client{fd: fds[1]}
+	c := &client{fd: fds[1], near: fds[0]}
 	require.NoError(l.t, l.set.Serve(&c.Conn, fds[0], c))
 	return c
 }
@@ -165,6 +172,78 @@ func (l *loop) open() *client {
 	got, _ := c.receive()
 	require.Equal(l.t, accepted, got)
 	return c
+}
+
+// dial connects a client over TCP and lets it shake hands. The loop runs the
+// connection by itself; what the client's record says is for l.do.
+func (l *loop) dial(t testing.TB) (*client, *net.TCPConn) {
+	t.Helper()
+	listener, err := poller.Listen(netip.MustParseAddrPort("127.0.0.1:0"), false)
+	require.NoError(t, err)
+	defer poller.CloseFD(listener)
+	addr, err := poller.LocalAddr(listener)
+	require.NoError(t, err)
+	dialed, err := net.Dial("tcp", addr.String())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = dialed.Close() })
+	c := &client{fd: -1}
+	require.Eventually(t, func() bool { c.near, err = poller.Accept(listener); return err == nil }, patience, time.Millisecond)
+	l.do(func() { require.NoError(t, l.set.Serve(&c.Conn, c.near, c)) })
+	_, err = io.WriteString(dialed, request)
+	require.NoError(t, err)
+	require.NoError(t, dialed.SetDeadline(time.Now().Add(patience)))
+	_, err = io.ReadFull(dialed, make([]byte, len(accepted)))
+	require.NoError(t, err)
+	return c, dialed.(*net.TCPConn)
+}
+
+// until waits for something to become true on the loop.
+func (l *loop) until(t testing.TB, become func() bool) {
+	t.Helper()
+	require.Eventually(t, func() (is bool) {
+		l.do(func() { is = become() })
+		return is
+	}, patience, time.Millisecond)
+}
+
+// beyondTCP is more than the kernel takes for a TCP client that does not read.
+const beyondTCP = 8 << 20
+
+// fill sends until more than waiting bytes are left over by the socket. It
+// returns what it sent, as the client is to get it. Loop only.
+func (c *client) fill(waiting int) string {
+	const chunk = 10 << 10
+	var sent strings.Builder
+	for i := 0; ; i++ {
+		message := strings.Repeat(string(rune('a'+i%26)), chunk)
+		c.Send([]byte(message))
+		c.Flush()
+		sent.WriteString(answer(text, message))
+		if unsent, _ := c.Output(); unsent > waiting {
+			return sent.String()
+		}
+	}
+}
+
+// watched is what the kernel watches fd for, besides failures.
+func watched(t testing.TB, fd int) poller.Readiness {
+	t.Helper()
+	sets, err := filepath.Glob("/proc/self/fdinfo/*")
+	require.NoError(t, err)
+	for _, set := range sets {
+		info, err := os.ReadFile(set)
+		if err != nil {
+			continue // the descriptor that read the folder
+		}
+		for line := range strings.Lines(string(info)) {
+			var target int
+			var events uint32
+			if _, err := fmt.Sscanf(line, "tfd: %d events: %x", &target, &events); err == nil && target == fd {
+				return poller.Readiness(events) &^ poller.Failed
+			}
+		}
+	}
+	return 0 // it is not watched
 }
 
 // frame is one client's frame: the first byte as it is, the payload masked.

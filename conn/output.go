@@ -21,7 +21,16 @@ type output struct {
 }
 
 // Write appends p. It never fails.
+//
+// A client that reads, but never all of it, must not make the buffer grow for
+// ever: before it would grow, what has been sent is thrown out. That is done
+// only once it is half of all, so that a byte is moved no more than once for
+// each that was sent.
 func (o *output) Write(p []byte) (int, error) {
+	if len(o.bytes)+len(p) > cap(o.bytes) && o.sent >= len(o.bytes)-o.sent {
+		o.bytes = o.bytes[:copy(o.bytes, o.bytes[o.sent:])]
+		o.sent = 0
+	}
 	o.bytes = append(o.bytes, p...)
 	return len(p), nil
 }

@@ -94,3 +94,55 @@ func TestSessionsMeanWhatTheySay(t *testing.T) {
 		require.Empty(t, o.left)
 	})
 }
+
+// A frame of the 64-bit length form: too long to be cut everywhere, so it is cut
+// around its ends and at a few thousand places between.
+func TestALongFrameMayBeCutToo(t *testing.T) { // RFC 6455 §5.2
+	limits := generous
+	limits.Message = 1 << 20
+	l := newLoop(t, limits)
+	session := request + frame(text, strings.Repeat("long ", 14000)) + frame(text, "short")
+	l.do(func() {
+		whole := l.play(session)
+		require.Len(t, whole.messages, 2)
+		long := len(request) + 70014
+		for cut := len(request) - 5; cut < len(session); cut++ {
+			require.Equal(t, whole, l.play(session, cut), "cut at %d", cut)
+			if cut > len(request)+50 && cut < long-50 {
+				cut += 300
+			}
+		}
+		var packets []int
+		for cut := 1400; cut < len(session); cut += 1400 {
+			packets = append(packets, cut)
+		}
+		require.Equal(t, whole, l.play(session, packets...))
+	})
+}
+
+// Wherever a stream breaks off, what was whole has been delivered and nothing
+// else, and the owner hears once that the client is gone.
+func TestTheStreamMayEndAnywhere(t *testing.T) {
+	l := newLoop(t, generous)
+	for name, session := range sessions {
+		t.Run(name, func(t *testing.T) {
+			l.do(func() {
+				whole := l.play(session)
+				for end := range len(session) {
+					c := l.serve()
+					c.send(session[:end])
+					before := len(c.messages)
+					c.hangUp()
+					c.Flush() // of an answer that nobody is there for
+					require.Len(t, c.messages, before)
+					for i, message := range c.messages {
+						require.Equal(t, whole.messages[i], message, "ends at %d", end)
+					}
+					require.Equal(t, 1, c.closed)
+					require.Len(t, c.left, c.opened)
+				}
+				require.Zero(t, l.set.Len())
+			})
+		})
+	}
+}

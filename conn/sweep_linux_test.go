@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sigver/poller"
 	"sigver/protocol"
 )
 
@@ -153,5 +154,66 @@ func TestTheSweepFindsEveryone(t *testing.T) {
 			c.hangUp()
 		}
 		require.Zero(t, l.set.Len())
+	})
+}
+
+func TestNoLimitsOfTime(t *testing.T) {
+	limits := generous
+	limits.Handshake, limits.Idle = 0, 0
+	l := newLoop(t, limits)
+	l.do(func() {
+		silent, open := l.serve(), l.open()
+		l.set.Advance(24 * time.Hour)
+		for _, c := range []*client{silent, open} {
+			got, ended := c.receive()
+			require.Empty(t, got)
+			require.False(t, ended)
+		}
+		silent.hangUp()
+		open.hangUp()
+	})
+}
+
+// The set's clock has 32 bits of milliseconds: limits hold across its wrap too.
+func TestTheClockWraps(t *testing.T) {
+	const wrap = time.Duration(1<<32) * time.Millisecond
+	limits := generous
+	limits.Handshake, limits.Idle, limits.Heartbeat = 10*second, 10*second, 10*second
+	limits.Rate, limits.Burst = 10, 20
+	l := newLoop(t, limits)
+	l.do(func() {
+		l.set.Advance(wrap - 5*second)
+		silent, idle, kept, quiet, closing := l.serve(), l.open(), l.open(), l.open(), l.open()
+		kept.KeepOpen()
+		quiet.KeepOpen()
+		kept.send(strings.Repeat(frame(text, "k"), 20))
+		closing.Close(4000, "")
+		closing.wantClose(t, 4000)
+
+		l.set.Advance(4 * second)
+		require.Zero(t, silent.closed+len(idle.left)+closing.closed, "before the wrap, and early")
+		l.set.Advance(4 * second)
+		got, ended := silent.receive()
+		require.False(t, ended, "%q", got)
+		require.Empty(t, idle.left, "after the wrap, and early")
+		require.Equal(t, 1, closing.closed)
+		kept.send(strings.Repeat(frame(text, "k"), 20))
+		require.Empty(t, kept.left)
+		got, _ = quiet.receive()
+		require.Empty(t, got)
+		l.set.Advance(3 * second)
+		silent.wantRefusal(t, http.StatusRequestTimeout)
+		idle.receive()
+		require.Equal(t, []protocol.CloseCode{protocol.Idle}, idle.left)
+		got, _ = quiet.receive()
+		require.Equal(t, answer(ping, ""), got)
+		got, _ = kept.receive()
+		require.Empty(t, got, "it has been heard since")
+
+		silent.hangUp()
+		idle.hangUp()
+		kept.hangUp()
+		quiet.hangUp()
+		require.NoError(t, poller.CloseFD(closing.fd))
 	})
 }
