@@ -134,7 +134,7 @@ func (u *upgrade) answer(header []byte) ([]byte, *Refusal) {
 	}
 	u.in.Reset(header)
 	u.out = u.out[:0]
-	// The buffer holds the longest line, or the line would be cut.
+	// The buffer holds the longest line: none has to be put together from parts.
 	_, err := ws.Upgrader{ReadBufferSize: maxHeader}.Upgrade(u)
 	if err != nil {
 		// What the Upgrader wrote is not used: our answers also say that the
