@@ -47,6 +47,7 @@ func (m *measurement) conclude() error {
 			latency.Merge(h)
 		}
 	}
+	m.lost()
 	if latency != nil {
 		r.Latency = distribution(m.latency, latency)
 	}
@@ -78,6 +79,27 @@ func (m *measurement) enter(d *wire.Outcome) {
 	r.Connections = max(r.Connections, peak)
 }
 
+// lost counts the messages that arrived nowhere. A message may arrive at a driver
+// that did not send it, so nobody else can. When the drivers were stopped, there
+// was no time for the last ones to arrive.
+func (m *measurement) lost() {
+	var sent, arrived int64
+	for _, d := range m.fleet.drivers {
+		switch {
+		case d.idle:
+		case d.outcome == nil || d.outcome.Stopped:
+			return
+		default:
+			sent += d.outcome.Sent
+			arrived += d.outcome.Arrived
+		}
+	}
+	if n := sent - arrived; n > 0 {
+		m.fault("lost", n)
+		m.note("%s of %s messages were sent and never arrived.", humanize.Comma(n), humanize.Comma(sent))
+	}
+}
+
 // rates divides.
 func (m *measurement) rates() {
 	r := m.result
@@ -88,7 +110,7 @@ func (m *measurement) rates() {
 	r.Rate = float64(r.Operations) / r.Seconds
 	used := m.to.server.Sub(m.from.server)
 	if m.server.pid != 0 {
-		r.ServerCPU = used.Total().Seconds() / r.Seconds
+		r.ServerCPU = used.Total.Seconds() / r.Seconds
 	}
 	var drivers time.Duration
 	for i, end := range m.to.drivers {
@@ -100,20 +122,11 @@ func (m *measurement) rates() {
 		return
 	}
 	per := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) / float64(r.Operations) }
-	r.UserMicros, r.SystemMicros = per(used.User), per(used.System)
-	if m.server.pid != 0 {
-		m.note("CPU per %s: server %.2f µs, %s %.2f µs.", m.operation, per(used.Total()), plural(len(m.to.drivers), "driver"), per(drivers))
-	} else {
-		m.note("CPU per %s: %s %.2f µs.", m.operation, plural(len(m.to.drivers), "driver"), per(drivers))
-	}
+	r.UserMicros, r.SystemMicros = per(used.User()), per(used.System())
 	m.crowded(drivers.Seconds() / r.Seconds)
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "the " + noun
+	if m.server.pid != 0 {
+		m.disturbed((m.to.machine - m.from.machine - used.Total - drivers).Seconds() / r.Seconds)
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // crowded sees whether the drivers had room to do their work.
@@ -134,6 +147,18 @@ func (m *measurement) crowded(drivers float64) {
 	}
 }
 
+// disturbed sees whether others used the machine meanwhile: so many cores.
+func (m *measurement) disturbed(others float64) {
+	const much, tooMuch = 0.2, 0.5
+	switch {
+	case m.result.Seconds < 1: // too short to tell, the kernel counts in ticks
+	case others > tooMuch:
+		m.result.Invalid = append(m.result.Invalid, fmt.Sprintf("Others used %.1f cores of this machine meanwhile.", others))
+	case others > much:
+		m.note("Others used %.1f cores of this machine meanwhile.", others)
+	}
+}
+
 // judge says what is wrong with the run as a whole.
 func (m *measurement) judge() {
 	r := m.result
@@ -142,6 +167,26 @@ func (m *measurement) judge() {
 	}
 	if m.rate > 0 && r.Rate < 0.95*m.rate && m.ctx.Err() == nil {
 		m.note("Of %.0f sessions a second that were begun, %.0f were finished: the server or the client did not keep up.", m.rate, r.Rate)
+	}
+}
+
+// remark adds to each scenario what the figures say about the drivers. It is done
+// last, since medians have figures of their own.
+func remark(r *report.Result) {
+	for i := range r.Scenarios {
+		s := &r.Scenarios[i]
+		if s.Rate == 0 || s.DriverCPU == 0 {
+			continue
+		}
+		driver := "the driver"
+		if n := s.Params["drivers"]; n != "1" {
+			driver = "the busiest of " + n + " drivers"
+		}
+		text := fmt.Sprintf("CPU per %s: %s %.2f µs", s.Operation, driver, s.DriverCPU/s.Rate*1e6)
+		if r.Server.Local {
+			text += fmt.Sprintf(", the server %.2f µs", s.UserMicros+s.SystemMicros)
+		}
+		s.Notes = append(s.Notes, text+".")
 	}
 }
 

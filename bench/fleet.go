@@ -224,7 +224,7 @@ func (f *fleet) cpu() []time.Duration {
 	for _, m := range f.drivers {
 		// Fails if the driver is dead, which is told elsewhere.
 		used, _ := proc.ReadCPU(m.PID)
-		all = append(all, used.Total())
+		all = append(all, used.Total)
 	}
 	return all
 }

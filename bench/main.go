@@ -126,6 +126,7 @@ func (o *options) bench(ctx context.Context) (sound bool, err error) {
 	if result == nil || len(result.Scenarios) == 0 {
 		return false, err
 	}
+	remark(result)
 	fmt.Fprintln(o.out)
 	return soundness(result), errors.Join(err, report.WriteTable(o.out, result), o.save(o.name, result))
 }

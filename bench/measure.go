@@ -17,7 +17,7 @@ const (
 	sampleEvery  = 250 * time.Millisecond
 	stopPatience = 5 * time.Second // for drivers to say what they have, when stopped
 	leftPatience = 5 * time.Second // for the server to forget who has left
-	rest         = time.Second     // for memory to come to rest
+	longestRest  = time.Second     // for memory to come to rest
 )
 
 var errStopped = errors.New("stopped")
@@ -66,6 +66,7 @@ type mark struct {
 	at      time.Time
 	server  proc.CPU
 	drivers []time.Duration
+	machine time.Duration // by everybody
 }
 
 // measure runs one scenario.
@@ -157,7 +158,7 @@ func (m *measurement) prepare() (sockets int, err error) {
 		if err := m.await(m.fleet.done, 0); err != nil {
 			return 0, err
 		}
-		if err := m.await(never, rest); err != nil {
+		if err := m.await(never, m.rest()); err != nil {
 			return 0, err
 		}
 	}
@@ -169,6 +170,9 @@ func (m *measurement) prepare() (sockets int, err error) {
 }
 
 func never() bool { return false }
+
+// rest is how long a server is left alone before its memory is read.
+func (m *measurement) rest() time.Duration { return min(longestRest, m.quiet) }
 
 // step waits until all drivers have reached a phase, and sends them on.
 func (m *measurement) step(phase string) error {
@@ -187,7 +191,7 @@ func (m *measurement) driveIdle() error {
 	m.to = m.mark()
 	r := m.result
 	r.FillSeconds = m.to.at.Sub(m.from.at).Seconds()
-	if err := m.await(m.fleet.done, rest); err != nil {
+	if err := m.await(m.fleet.done, m.rest()); err != nil {
 		return err
 	}
 	start := m.mark()
@@ -196,7 +200,7 @@ func (m *measurement) driveIdle() error {
 	}
 	end := m.mark()
 	if m.server.pid != 0 {
-		r.IdleCPU = end.server.Sub(start.server).Total().Seconds() / end.at.Sub(start.at).Seconds()
+		r.IdleCPU = end.server.Sub(start.server).Total.Seconds() / end.at.Sub(start.at).Seconds()
 	}
 	now, _ := m.fleet.now()
 	if n := float64(now.Connections); n > 0 {
@@ -224,7 +228,7 @@ func (m *measurement) kernelShare(before proc.Kernel, err error, clients float64
 		return
 	}
 	if gone := before.TimeWait - now.TimeWait; float64(gone) > clients/20 {
-		m.note("The kernel forgot %s closed connections of before meanwhile, so its memory says nothing.", comma(gone))
+		m.note("The kernel forgot closed connections of earlier runs meanwhile, so what its memory grew by says nothing.")
 		return
 	}
 	m.result.KernelPerConnection = float64(now.Slab-before.Slab+now.Sockets-before.Sockets) / clients
@@ -349,6 +353,7 @@ func (m *measurement) stop() error {
 
 func (m *measurement) mark() mark {
 	now := mark{at: time.Now(), drivers: m.fleet.cpu()}
+	now.machine, _ = proc.BusyCPU() // 0 if it cannot be read
 	if m.server.pid != 0 {
 		// Fails if the server is dead, which is told elsewhere.
 		now.server, _ = proc.ReadCPU(m.server.pid)
@@ -379,7 +384,7 @@ func (m *measurement) sample() {
 	}
 	now := m.mark()
 	if span := now.at.Sub(m.lastSeen.at); span > 0 {
-		s.ServerCPU = now.server.Sub(m.lastSeen.server).Total().Seconds() / span.Seconds()
+		s.ServerCPU = now.server.Sub(m.lastSeen.server).Total.Seconds() / span.Seconds()
 	}
 	m.lastSeen = now
 	m.result.Samples = append(m.result.Samples, s)

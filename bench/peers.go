@@ -43,7 +43,9 @@ func (o *options) benchPeers(ctx context.Context) (sound bool, err error) {
 	var medians []*report.Result
 	for _, r := range rounds {
 		if len(r) > 0 {
-			medians = append(medians, report.Medians(r))
+			median := report.Medians(r)
+			remark(median)
+			medians = append(medians, median)
 		}
 	}
 	if len(medians) == 0 {

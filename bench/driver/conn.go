@@ -402,6 +402,3 @@ func (c *conn) drop() {
 	d.giveBuffer(c.out)
 	c.in, c.out = nil, nil
 }
-
-// age is how long ago the connection was begun.
-func (c *conn) age() int64 { return c.d.now - c.began }

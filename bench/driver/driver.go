@@ -198,10 +198,7 @@ func (d *driver) count() {
 }
 
 // finish ends the plan as it was meant to end.
-func (d *driver) finish() {
-	d.tally.settle()
-	d.end(false)
-}
+func (d *driver) finish() { d.end(false) }
 
 // end reports the outcome and drops what is still connected.
 func (d *driver) end(stopped bool) {
@@ -211,6 +208,8 @@ func (d *driver) end(stopped bool) {
 		Errors:   d.tally.kinds,
 		Examples: d.tally.examples,
 		Stopped:  stopped,
+		Sent:     d.tally.sent,
+		Arrived:  d.tally.arrived,
 	}
 	if d.tally.latency.TotalCount() > 0 {
 		var err error

@@ -11,7 +11,8 @@ import (
 	"sigver/bench/wire"
 )
 
-// Kinds of errors, as they are shown.
+// Kinds of errors, as they are shown. There is another, lost: the coordinator sees
+// it when it adds up what the drivers sent and got.
 const (
 	faultConnect      = "connect"      // TCP or TLS did not come about
 	faultHandshake    = "handshake"    // the server did not answer with 101
@@ -19,7 +20,6 @@ const (
 	faultClosed       = "closed"       // the server ended a connection that it had no reason to end
 	faultKey          = "key refused"  // isKeyOk was false
 	faultProtocol     = "protocol"     // a frame or message that has no place here
-	faultLost         = "lost"         // sent, and arrived nowhere
 	faultDoubled      = "doubled"      // arrived again
 	faultReordered    = "reordered"    // arrived after a later one
 	faultMisdelivered = "misdelivered" // arrived at somebody else
@@ -38,8 +38,7 @@ type tally struct {
 	examples   []string
 	latency    *hdrhistogram.Histogram
 
-	// Messages with data. What was sent and did not arrive, whole or not, here
-	// or elsewhere, is lost.
+	// Messages with data; what came again has not arrived.
 	sent    int64
 	arrived int64
 }
@@ -50,16 +49,11 @@ func newTally() tally {
 }
 
 func (t *tally) fault(kind, format string, args ...any) {
-	t.faults(1, kind, format, args...)
-}
-
-func (t *tally) faults(n int64, kind, format string, args ...any) {
-	if t.errors += n; n > 0 {
-		if t.kinds[kind] < examplesOfAKind {
-			t.examples = append(t.examples, kind+": "+fmt.Sprintf(format, args...))
-		}
-		t.kinds[kind] += n
+	t.errors++
+	if t.kinds[kind] < examplesOfAKind {
+		t.examples = append(t.examples, kind+": "+fmt.Sprintf(format, args...))
 	}
+	t.kinds[kind]++
 }
 
 // took records a latency in nanoseconds.
@@ -68,9 +62,4 @@ func (t *tally) took(nanos int64) {
 	if t.latency.RecordValue(max(1, nanos/int64(wire.LatencyUnit))) != nil {
 		_ = t.latency.RecordValue(t.latency.HighestTrackableValue())
 	}
-}
-
-// settle counts what has not arrived as lost.
-func (t *tally) settle() {
-	t.faults(max(0, t.sent-t.arrived), faultLost, "%d of %d messages were sent and never arrived", t.sent-t.arrived, t.sent)
 }

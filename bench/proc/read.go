@@ -16,16 +16,31 @@ import (
 )
 
 // CPU is the time that a process has been running, all its threads together.
-type CPU struct{ User, System time.Duration }
+type CPU struct {
+	Total time.Duration // exact to the nanosecond
 
-// Total returns user and system time together.
-func (c CPU) Total() time.Duration { return c.User + c.System }
+	user, system uint64 // in ticks of the kernel, 10 ms
+}
 
 // Sub returns what was used between before and c.
-func (c CPU) Sub(before CPU) CPU { return CPU{c.User - before.User, c.System - before.System} }
+func (c CPU) Sub(before CPU) CPU {
+	return CPU{c.Total - before.Total, c.user - before.user, c.system - before.system}
+}
 
-// ReadCPU returns the CPU time of a process. The sum is exact to the nanosecond;
-// how it is divided between user and system is to the kernel's tick (10 ms).
+// System returns the share of the kernel, as far as its ticks tell. A span
+// without a tick, which is a short one, is given to the kernel as a whole, where
+// servers spend most.
+func (c CPU) System() time.Duration {
+	if c.user+c.system == 0 {
+		return c.Total
+	}
+	return time.Duration(float64(c.Total) * float64(c.system) / float64(c.user+c.system))
+}
+
+// User returns what is not the kernel's share.
+func (c CPU) User() time.Duration { return c.Total - c.System() }
+
+// ReadCPU returns the CPU time of a process so far.
 func ReadCPU(pid int) (CPU, error) {
 	// clock_getcpuclockid(3): the process's number, inverted, and the clock of
 	// the scheduler.
@@ -35,15 +50,7 @@ func ReadCPU(pid int) (CPU, error) {
 		return CPU{}, os.NewSyscallError("clock_gettime", err)
 	}
 	user, system, err := ticks(pid)
-	if err != nil {
-		return CPU{}, err
-	}
-	total := time.Duration(now.Nano())
-	if user+system == 0 {
-		return CPU{User: total}, nil
-	}
-	share := time.Duration(float64(total) * float64(system) / float64(user+system))
-	return CPU{User: total - share, System: share}, nil
+	return CPU{time.Duration(now.Nano()), user, system}, err
 }
 
 // ticks reads utime and stime of proc_pid_stat(5).
@@ -63,6 +70,33 @@ func ticks(pid int) (user, system uint64, err error) {
 	}
 	system, err = strconv.ParseUint(fields[stime], 10, 64)
 	return user, system, err
+}
+
+// BusyCPU returns the time that all processors together have been working, since
+// the machine was started.
+func BusyCPU() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	// cpu user nice system idle iowait irq softirq steal guest guest_nice, of
+	// which user and nice have the guests in them already.
+	words := strings.Fields(line)
+	const idle, iowait, steal = 4, 5, 8
+	var busy int64
+	for i, word := range words[:min(len(words), steal+1)] {
+		if i == 0 || i == idle || i == iowait {
+			continue
+		}
+		n, err := strconv.ParseInt(word, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/stat: %w", err)
+		}
+		busy += n
+	}
+	const tick = 10 * time.Millisecond // USER_HZ is 100 wherever Go runs
+	return time.Duration(busy) * tick, nil
 }
 
 // Resident returns the resident memory of a process (VmRSS) in bytes.

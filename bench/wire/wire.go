@@ -101,6 +101,11 @@ type Outcome struct {
 	Examples []string         `json:"examples,omitempty"` // of errors, in words
 	Latency  []byte           `json:"latency,omitempty"`  // HDR histogram, V2 encoding, in LatencyUnit
 	Stopped  bool             `json:"stopped,omitempty"`  // by Stop or GiveUp, before the end
+
+	// Messages with data. What was sent and did not arrive, whole or not, here
+	// or at another driver, is lost.
+	Sent    int64 `json:"sent"`
+	Arrived int64 `json:"arrived"`
 }
 
 // LatencyUnit is what the integers of a latency histogram count.

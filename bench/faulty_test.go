@@ -1,0 +1,358 @@
+//go:build linux
+
+package main
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+	"github.com/stretchr/testify/require"
+)
+
+// faulty is a server that relays as it should, but for one fault that it makes
+// once. The zero value makes none.
+type faulty struct {
+	fault string
+	after int // relayed messages, or events of the fault's kind, before it is made
+
+	mu      sync.Mutex
+	openers map[string]*client
+	events  int
+	made    int                // faults
+	held    map[*client][]byte // a message that was overtaken
+	others  []*client          // joinings, to misdeliver to
+}
+
+// client is a connection to it.
+type client struct {
+	conn     net.Conn
+	mu       sync.Mutex // of writing
+	key      string     // as Opener
+	opener   *client    // as Joining
+	id       int
+	joinings map[int]*client
+}
+
+type order struct {
+	Open *string         `json:"open"`
+	Join *string         `json:"join"`
+	ID   int             `json:"id"`
+	Data json.RawMessage `json:"data"`
+}
+
+// serve starts it and returns its URL.
+func (f *faulty) serve(t *testing.T, secure bool) string {
+	t.Helper()
+	f.openers = make(map[string]*client)
+	f.held = make(map[*client][]byte)
+	server := httptest.NewUnstartedServer(f)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	scheme := "ws"
+	if secure {
+		scheme = "wss"
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	t.Cleanup(server.Close)
+	_, address, _ := strings.Cut(server.URL, "://")
+	return scheme + "://" + address
+}
+
+func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.now("handshake") {
+		http.Error(w, "full", http.StatusServiceUnavailable)
+		return
+	}
+	conn, _, _, err := ws.UpgradeHTTP(r, w)
+	if err != nil {
+		return
+	}
+	c := &client{conn: conn, joinings: make(map[int]*client)}
+	defer conn.Close()
+	for {
+		text, err := wsutil.ReadClientText(conn)
+		if err != nil {
+			var closed wsutil.ClosedError // and wsutil has answered it
+			f.gone(c, errors.As(err, &closed))
+			return
+		}
+		var o order
+		if err := json.Unmarshal(text, &o); err != nil {
+			return
+		}
+		if !f.obey(c, &o) {
+			return
+		}
+	}
+}
+
+// now says whether the fault of that kind is due.
+func (f *faulty) now(kind string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.nowLocked(kind)
+}
+
+func (f *faulty) nowLocked(kind string) bool {
+	if f.fault != kind {
+		return false
+	}
+	if f.events++; f.made > 0 || f.events <= f.after {
+		return false
+	}
+	f.made++
+	return true
+}
+
+func (c *client) write(text []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = wsutil.WriteServerText(c.conn, text)
+}
+
+func (f *faulty) obey(c *client, o *order) bool {
+	switch {
+	case o.Open != nil:
+		c.write(fmt.Appendf(nil, `{"isKeyOk":%v}`, f.open(c, *o.Open)))
+	case o.Join != nil:
+		f.mu.Lock()
+		c.opener = f.openers[*o.Join]
+		if c.opener != nil {
+			n, _ := rand.Int(rand.Reader, big.NewInt(1<<30))
+			c.id = 1 + int(n.Int64())
+			c.opener.joinings[c.id] = c
+			f.others = append(f.others, c)
+		}
+		f.mu.Unlock()
+		c.write(fmt.Appendf(nil, `{"isKeyOk":%v}`, c.opener != nil))
+	case c.opener != nil:
+		return f.relay(c.opener, func(data []byte) []byte {
+			return fmt.Appendf(nil, `{"id":%d,"data":%s}`, c.id, data)
+		}, o.Data)
+	default:
+		f.mu.Lock()
+		to := c.joinings[o.ID]
+		f.mu.Unlock()
+		if to == nil {
+			c.write(fmt.Appendf(nil, `{"id":%d,"unavailable":"true"}`, o.ID))
+			return true
+		}
+		return f.relay(to, func(data []byte) []byte {
+			return fmt.Appendf(nil, `{"data":%s}`, data)
+		}, o.Data)
+	}
+	return true
+}
+
+func (f *faulty) open(c *client, key string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.openers[key] != nil || f.nowLocked("refuse") {
+		return false
+	}
+	f.openers[key] = c
+	c.key = key
+	return true
+}
+
+// relay writes a message, or makes the fault with it. It returns false if the
+// sender's connection shall break.
+func (f *faulty) relay(to *client, message func([]byte) []byte, data []byte) bool {
+	f.mu.Lock()
+	overtaken := f.held[to]
+	delete(f.held, to)
+	due := false
+	switch f.fault {
+	case "drop", "double", "delay", "corrupt", "break", "binary":
+		due = f.nowLocked(f.fault)
+	case "swap":
+		if due = f.nowLocked("swap"); due {
+			f.held[to] = message(data)
+		}
+	case "misdeliver":
+		if to.opener != nil { // to a Joining, and there is another
+			for _, other := range f.others {
+				if other != to && other.opener != to.opener {
+					if due = f.nowLocked("misdeliver"); due {
+						to = other
+					}
+					break
+				}
+			}
+		}
+	}
+	fault := f.fault
+	f.mu.Unlock()
+
+	switch {
+	case due && (fault == "drop" || fault == "swap"):
+		return true
+	case due && fault == "double":
+		to.write(message(data))
+	case due && fault == "delay":
+		time.Sleep(delay)
+	case due && fault == "corrupt":
+		data[len(data)-10] ^= 1
+	case due && fault == "binary":
+		_ = wsutil.WriteServerBinary(to.conn, data)
+	case due && fault == "break":
+		return false
+	}
+	to.write(message(data))
+	if overtaken != nil {
+		to.write(overtaken)
+	}
+	return true
+}
+
+// delay is how late a delayed message is.
+const delay = 300 * time.Millisecond
+
+func (f *faulty) gone(c *client, clean bool) {
+	f.mu.Lock()
+	if c.key != "" && !f.nowLocked("keep") {
+		delete(f.openers, c.key)
+	}
+	opener := c.opener
+	if opener != nil {
+		delete(opener.joinings, c.id)
+	}
+	silent := opener != nil && f.nowLocked("silent")
+	f.mu.Unlock()
+	if opener != nil && !silent {
+		opener.write(fmt.Appendf(nil, `{"id":%d,"unavailable":"true"}`, c.id))
+	}
+}
+
+// TestFaultsAreFound runs the harness against servers that make one fault each.
+func TestFaultsAreFound(t *testing.T) {
+	relay := []string{"--scenarios", "relay", "--relay-pairs", "5", "--depth", "4", "--size", "100"}
+	sessions := []string{"--scenarios", "sessions", "--pairs", "30"}
+	churn := []string{"--scenarios", "churn", "--pairs", "100"}
+	cases := []struct {
+		name   string
+		load   []string
+		fault  *faulty // nil: none
+		errors map[string]int64
+		says   []string // in the notes
+	}{
+		{name: "relay, no fault", load: relay},
+		{
+			name:   "relay, a message is dropped",
+			load:   relay,
+			fault:  &faulty{fault: "drop", after: 40},
+			errors: map[string]int64{"lost": 1},
+		},
+		{
+			name:   "relay, a message is doubled",
+			load:   relay,
+			fault:  &faulty{fault: "double", after: 40},
+			errors: map[string]int64{"doubled": 1},
+		},
+		{
+			name:   "relay, two messages change places",
+			load:   relay,
+			fault:  &faulty{fault: "swap", after: 40},
+			errors: map[string]int64{"reordered": 1},
+			says:   []string{"came after message"},
+		},
+		{
+			name:   "relay, a message goes to somebody else",
+			load:   relay,
+			fault:  &faulty{fault: "misdeliver", after: 40},
+			errors: map[string]int64{"misdelivered": 1},
+		},
+		{
+			name:   "relay, a message is changed",
+			load:   relay,
+			fault:  &faulty{fault: "corrupt", after: 40},
+			errors: map[string]int64{"corrupted": 1},
+		},
+		{name: "sessions, no fault", load: sessions},
+		{
+			name:   "sessions, a message is dropped",
+			load:   sessions,
+			fault:  &faulty{fault: "drop", after: 40},
+			errors: map[string]int64{"lost": 1, "timeout": 1},
+			says:   []string{"the exchange of offer, answer and candidates took more than 1s"},
+		},
+		{
+			name:   "sessions, a message is doubled",
+			load:   sessions,
+			fault:  &faulty{fault: "double", after: 40},
+			errors: map[string]int64{"doubled": 1},
+		},
+		{
+			name:   "sessions, two messages change places",
+			load:   sessions,
+			fault:  &faulty{fault: "swap", after: 2},
+			errors: map[string]int64{"reordered": 1},
+		},
+		{
+			name:   "sessions, a message is changed",
+			load:   sessions,
+			fault:  &faulty{fault: "corrupt", after: 40},
+			errors: map[string]int64{"corrupted": 1, "timeout": 1},
+		},
+		{
+			name:   "sessions, an Opener is not told that its Joining has left",
+			load:   sessions,
+			fault:  &faulty{fault: "silent", after: 7},
+			errors: map[string]int64{"timeout": 1},
+			says:   []string{"the news that the Joining has left"},
+		},
+		{
+			name: "churn, no fault",
+			load: churn,
+		},
+		{
+			name:   "churn, a key is refused",
+			load:   churn,
+			fault:  &faulty{fault: "refuse", after: 20},
+			errors: map[string]int64{"key refused": 1},
+		},
+		{
+			name:   "churn, a handshake is refused",
+			load:   churn,
+			fault:  &faulty{fault: "handshake", after: 20},
+			errors: map[string]int64{"handshake": 1},
+			says:   []string{"HTTP/1.1 503"},
+		},
+		{
+			name:   "churn, a key stays taken",
+			load:   churn,
+			fault:  &faulty{fault: "keep", after: 20},
+			errors: map[string]int64{"left behind": 1},
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if c.fault == nil {
+				c.fault = new(faulty)
+			}
+			s := measured(t, c.fault.serve(t, false), c.load...)
+			require.Equal(t, c.errors, s.Errors, "%v", s.Notes)
+			for _, text := range c.says {
+				require.Contains(t, strings.Join(s.Notes, "\n"), text)
+			}
+			require.Positive(t, s.Operations)
+			require.Empty(t, s.Invalid)
+		})
+	}
+}
