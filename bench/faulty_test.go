@@ -356,3 +356,19 @@ func TestFaultsAreFound(t *testing.T) {
 		})
 	}
 }
+
+// What is on its way when a connection ends is lost, however much that is.
+func TestBrokenConnectionsAreFound(t *testing.T) {
+	for fault, kind := range map[string]string{"break": "closed", "binary": "protocol"} {
+		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
+			server := faulty{fault: fault, after: 40}
+			s := measured(t, server.serve(t, false), "--scenarios", "relay", "--relay-pairs", "5", "--depth", "4")
+			require.EqualValues(t, 1, s.Errors[kind], "%v", s.Errors)
+			delete(s.Errors, kind)
+			delete(s.Errors, "lost")
+			require.Empty(t, s.Errors)
+			require.Positive(t, s.Operations)
+		})
+	}
+}

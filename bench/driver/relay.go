@@ -39,6 +39,7 @@ type relay struct {
 	active   int   // pairs that are connecting
 	arrival  int64 // when the last message arrived
 	joinings int   // still connected while emptying
+	deaths   int   // pairs that ended before their time
 }
 
 func newRelay(d *driver, hot bool) *relay {
@@ -127,7 +128,7 @@ func (r *relay) got(c *conn, m *message) {
 		r.arrived(c, m)
 	case m.answered && r.phase == filling:
 		r.answered(c, m.keyOK)
-	case m.unavailable && r.phase == emptying:
+	case m.unavailable && (r.phase == emptying || r.deaths > 0):
 	default:
 		r.d.unexpected(m, "a relay")
 	}
@@ -169,15 +170,16 @@ func (r *relay) arrived(c *conn, m *message) {
 		r.d.tally.operations++
 		r.d.tally.took(r.d.now - p.ledger(way).since(t.number))
 	}
-	switch r.phase {
-	case warming, measuring:
+	switch {
+	case r.phase == halted:
+		r.allArrived()
+	case p.stage != bouncing || r.phase == emptying:
+	default:
 		if way == toOpener {
 			r.send(p, toJoining)
 		} else {
 			r.send(p, toOpener)
 		}
-	case halted:
-		r.allArrived()
 	}
 }
 
@@ -250,6 +252,7 @@ func (r *relay) gone(c *conn, clean bool) {
 	}
 	connecting := p.stage < bouncing
 	p.stage = dead
+	r.deaths++
 	if r.hot {
 		p.joining.drop()
 	} else {

@@ -72,21 +72,22 @@ func ticks(pid int) (user, system uint64, err error) {
 	return user, system, err
 }
 
-// BusyCPU returns the time that all processors together have been working, since
-// the machine was started.
+// BusyCPU returns the time that all processors together have been working for
+// processes since the machine was started, this one or, if it is virtual,
+// others. What they did for interrupts is left out: some kernels count the way
+// of a packet through the loopback there, others with the process that sent it.
 func BusyCPU() (time.Duration, error) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return 0, err
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
-	// cpu user nice system idle iowait irq softirq steal guest guest_nice, of
-	// which user and nice have the guests in them already.
+	// cpu user nice system idle iowait irq softirq steal …
 	words := strings.Fields(line)
-	const idle, iowait, steal = 4, 5, 8
+	const user, system, steal = 1, 3, 8
 	var busy int64
-	for i, word := range words[:min(len(words), steal+1)] {
-		if i == 0 || i == idle || i == iowait {
+	for i, word := range words {
+		if (i < user || i > system) && i != steal {
 			continue
 		}
 		n, err := strconv.ParseInt(word, 10, 64)
