@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 func optionsOf(t *testing.T, args ...string) *options {
 	t.Helper()
 	o, err := parse(append([]string{
-		"--pairs", "50", "--drivers", "2", "--in-flight", "8", "--timeout", "1s", "--settle", "200ms",
+		"--pairs", "50", "--drivers", "2", "--in-flight", "8", "--timeout", "2s", "--settle", "500ms",
 		"--duration", "200ms", "--warm-up", "50ms", "--quiet", "100ms", "--results", t.TempDir(), "--name", "test",
 	}, args...))
 	require.NoError(t, err)
@@ -135,7 +135,7 @@ func TestInterruptedRunTellsWhatItHas(t *testing.T) {
 	o := optionsOf(t, "--target", server.serve(t, false), "--scenarios", "relay,sessions", "--relay-pairs", "2", "--duration", "1h")
 	s, err := o.remote()
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	r, err := o.measureAll(ctx, s, "test")
 	require.ErrorIs(t, err, errStopped)

@@ -289,7 +289,7 @@ func TestFaultsAreFound(t *testing.T) {
 			load:   sessions,
 			fault:  &faulty{fault: "drop", after: 40},
 			errors: map[string]int64{"lost": 1, "timeout": 1},
-			says:   []string{"the exchange of offer, answer and candidates took more than 1s"},
+			says:   []string{"the exchange of offer, answer and candidates took more than 2s"},
 		},
 		{
 			name:   "sessions, a message is doubled",

@@ -94,6 +94,11 @@ func (o *options) measure(ctx context.Context, s *subject, sp spec) (*report.Sce
 	m.show = startProgress(o.messages, s.about.Name, &m.spec)
 	err = m.drive()
 	m.show.end()
+	select {
+	case <-server.died: // which explains all else
+		err = server.last()
+	default:
+	}
 	if errors.Is(err, errStopped) {
 		m.result.Notes = append(m.result.Notes, "Stopped before the end.")
 	}
@@ -131,12 +136,7 @@ func (m *measurement) drive() error {
 	}
 	m.checkLeft(before)
 	m.result.Resident.After = m.resident()
-	select {
-	case <-m.server.died: // and the drivers have noticed before this program did
-		return m.server.last()
-	default:
-		return nil
-	}
+	return nil
 }
 
 // prepare warms a server whose memory is to be compared, so that what it takes
