@@ -335,7 +335,8 @@ func TestAClientThatHalfClosesFirst(t *testing.T) {
 		c := l.open()
 		defer c.hangUp()
 		c.Send([]byte(strings.Repeat("b", 800<<10)))
-		c.Fail(errors.New("of the owner's"))
+		c.handle = func([]byte) error { return errors.New("of the owner's") }
+		c.send(frame(text, "m"))
 		require.NoError(t, poller.ShutdownWrite(c.fd))
 		c.Ready()
 		for c.closed == 0 {

@@ -11,7 +11,6 @@
 package conn
 
 import (
-	"errors"
 	"sync"
 
 	"sigver/poller"
@@ -78,16 +77,6 @@ func (c *Conn) KeepOpen() {
 	if c.state == stateOpen {
 		c.deadline = 0
 	}
-}
-
-// Fail closes the connection because of err, as Message's errors do. Loop only.
-func (c *Conn) Fail(err error) {
-	var e *protocol.Error
-	if errors.As(err, &e) {
-		c.fail(e.Code, e.Detail)
-		return
-	}
-	c.fail(protocol.MessageError, "the message could not be handled")
 }
 
 // fail closes an open connection at once as far as its owner is concerned: what

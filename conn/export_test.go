@@ -51,3 +51,6 @@ const (
 	MaxHeader    = maxHeader
 	CloseTimeout = closeTimeout
 )
+
+// Len is how many connections the set has, in any state but closed. Loop only.
+func (s *Set) Len() int { return len(s.conns) }

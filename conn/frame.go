@@ -105,8 +105,19 @@ func (c *Conn) message(text []byte) {
 		return
 	}
 	if err := c.events.Message(text); err != nil {
-		c.Fail(err)
+		c.failFor(err)
 	}
+}
+
+// failFor closes the connection because its owner could not handle a message. It
+// is not part of message, where known would be allocated for each good one too.
+func (c *Conn) failFor(err error) {
+	var known *protocol.Error
+	if errors.As(err, &known) {
+		c.fail(known.Code, known.Detail)
+		return
+	}
+	c.fail(protocol.MessageError, "the message could not be handled")
 }
 
 // control deals with a control frame (RFC 6455 §5.5).

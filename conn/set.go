@@ -73,9 +73,6 @@ func (s *Set) Serve(c *Conn, fd int, events Events) error {
 	return nil
 }
 
-// Len is how many connections the set has, in any state but closed. Loop only.
-func (s *Set) Len() int { return len(s.conns) }
-
 // GoAway ends all connections as Conn.GoAway does. Loop only.
 func (s *Set) GoAway() {
 	s.each((*Conn).GoAway)

@@ -49,7 +49,7 @@ func (c *client) Message(text []byte) error {
 		return err
 	}
 	w.scratch, err = w.server.router.Handle(&c.Session, &w.message, w.scratch)
-	if err == nil && (w.message.Kind == protocol.Open || w.message.Kind == protocol.Join) {
+	if c.Bound() {
 		c.KeepOpen()
 	}
 	return err

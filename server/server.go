@@ -73,9 +73,7 @@ func New(config Config) (*Server, error) {
 	for i, listener := range listeners {
 		w, err := newWorker(s, listener)
 		if err != nil {
-			for _, rest := range listeners[i:] {
-				_ = poller.CloseFD(rest)
-			}
+			closeAll(listeners[i:])
 			s.shut()
 			return nil, err
 		}
@@ -102,14 +100,18 @@ func listen(addr netip.AddrPort, loops int) (listeners []int, bound netip.AddrPo
 	for range loops {
 		fd, err := poller.Listen(bound, true)
 		if err != nil {
-			for _, fd := range listeners {
-				_ = poller.CloseFD(fd)
-			}
+			closeAll(listeners)
 			return nil, addr, err
 		}
 		listeners = append(listeners, fd)
 	}
 	return listeners, bound, nil
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		_ = poller.CloseFD(fd)
+	}
 }
 
 // Addr is the address that the server is bound to; its port is never 0.
