@@ -68,6 +68,9 @@ func (l *Loop) endBatch() {
 		if len(flushers) == 0 && len(posted) == 0 {
 			b.waking = false
 			b.mu.Unlock()
+			// If others wait for this core, they may be about to send more:
+			// the next batch is larger for it. If nobody does, nothing happens.
+			yield()
 			return
 		}
 		b.flushers, b.posted = b.spareFlushers, b.sparePosted

@@ -72,3 +72,8 @@ func CloseFD(fd int) error {
 func ShutdownWrite(fd int) error {
 	return os.NewSyscallError("shutdown", unix.Shutdown(fd, unix.SHUT_WR))
 }
+
+// yield lets another thread that waits for this core go first (sched_yield).
+func yield() {
+	_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+}
