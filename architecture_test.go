@@ -13,13 +13,16 @@ import (
 // use a library that is everybody's temptation. docs/ARCHITECTURE.md says why.
 var (
 	mayImport = map[string][]string{
-		"sigver":          {"sigver/options", "sigver/poller", "sigver/server"},
-		"sigver/options":  {"sigver/server"},
-		"sigver/server":   {"sigver/conn", "sigver/poller", "sigver/protocol", "sigver/router"},
-		"sigver/conn":     {"sigver/poller", "sigver/protocol"},
-		"sigver/router":   {"sigver/protocol"},
-		"sigver/protocol": {},
-		"sigver/poller":   {},
+		"sigver":             {"sigver/certificate", "sigver/memory", "sigver/options", "sigver/poller", "sigver/server"},
+		"sigver/options":     {"sigver/certificate", "sigver/server"},
+		"sigver/server":      {"sigver/conn", "sigver/poller", "sigver/protocol", "sigver/router", "sigver/web"},
+		"sigver/conn":        {"sigver/poller", "sigver/protocol"},
+		"sigver/router":      {"sigver/protocol"},
+		"sigver/protocol":    {},
+		"sigver/poller":      {},
+		"sigver/memory":      {},
+		"sigver/web":         {},
+		"sigver/certificate": {},
 	}
 	onlyIn = map[string]string{
 		"github.com/valyala/fastjson":      "sigver/protocol",

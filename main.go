@@ -7,11 +7,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
+	"sigver/certificate"
+	"sigver/memory"
 	"sigver/options"
 	"sigver/poller"
 	"sigver/server"
@@ -54,6 +58,17 @@ func run() int {
 
 	config := opts.Config
 	config.Log = log
+	if opts.Certificate.Key != "" {
+		store, err := certificate.Load(opts.Certificate)
+		if err != nil {
+			return complain(exitUsage, err)
+		}
+		warn(log, store)
+		config.TLS = store.Config()
+		hangUp := make(chan os.Signal, 1)
+		signal.Notify(hangUp, syscall.SIGHUP)
+		go reloadOn(hangUp, log, store)
+	}
 	if config.FileLimit, err = poller.RaiseFileLimit(); err != nil {
 		return complain(exitFailed, err)
 	}
@@ -69,11 +84,30 @@ func run() int {
 	defer stop()
 	// From the first signal on the next one has its usual effect: the end, now.
 	context.AfterFunc(ctx, stop)
+	go memory.GiveBack(ctx)
 	if err := srv.Run(ctx); err != nil {
 		log.Error("cannot go on", "error", err)
 		return exitFailed
 	}
 	return 0
+}
+
+// reloadOn reads the certificate again at each signal. Connections stay.
+func reloadOn(hangUp <-chan os.Signal, log *slog.Logger, store *certificate.Store) {
+	for range hangUp {
+		if err := store.Reload(); err != nil {
+			log.Error("the certificate stays what it was", "error", err)
+			continue
+		}
+		log.Info("certificate reloaded", "expires", store.Expires())
+		warn(log, store)
+	}
+}
+
+func warn(log *slog.Logger, store *certificate.Store) {
+	if warning := store.Warning(time.Now()); warning != "" {
+		log.Warn(warning)
+	}
 }
 
 func complain(status int, err error) int {

@@ -28,6 +28,9 @@ func (c *Conn) end() {
 		c.close()
 		return
 	}
+	if sec := c.secure(); sec != nil {
+		sec.finish()
+	}
 	if err := poller.ShutdownWrite(int(c.fd)); err != nil {
 		c.close()
 	}
@@ -35,7 +38,11 @@ func (c *Conn) end() {
 
 // lost ends a connection whose socket has failed or ended without a close frame.
 func (c *Conn) lost() {
-	if c.state == stateOpen {
+	switch c.state {
+	case stateAway:
+		c.abort()
+		return
+	case stateOpen:
 		c.state = stateClosing
 		c.events.Leaving(Lost)
 	}
@@ -44,16 +51,46 @@ func (c *Conn) lost() {
 
 // close gives up the descriptor and everything else that c holds, and says so.
 func (c *Conn) close() {
+	_ = poller.CloseFD(c.detach())
+	c.gone()
+}
+
+// gone says that c has no socket any more.
+func (c *Conn) gone() {
+	c.leaveSet()
+	c.events.Closed()
+}
+
+func (c *Conn) leaveSet() {
 	c.state = stateClosed
-	c.mu.Lock()
-	fd := int(c.fd)
-	_ = c.set.loop.Remove(fd) // an error would say that it is not watched
-	// Under mu, so that no Send can write to a number that is somebody else's.
-	_ = poller.CloseFD(fd)
-	c.fd = -1
-	c.releaseOutputLocked()
-	c.mu.Unlock()
+	if c.in != nil {
+		c.in.dropSecure()
+	}
 	c.releaseInput()
 	c.set.remove(c)
-	c.events.Closed()
+}
+
+// attach makes fd, which it closes if there is an error, the socket of c.
+func (c *Conn) attach(fd int) error {
+	if err := c.set.loop.Add(fd, c.ready); err != nil {
+		_ = poller.CloseFD(fd)
+		return err
+	}
+	c.mu.Lock()
+	c.fd = int32(fd)
+	c.mu.Unlock()
+	return nil
+}
+
+// detach takes the socket from c and its loop. From here on no Send writes to
+// it, nor to what else may get its number.
+func (c *Conn) detach() (fd int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fd = int(c.fd)
+	_ = c.set.loop.Remove(fd) // an error would say that it is not watched
+	c.fd = -1
+	c.blocked = false
+	c.releaseOutputLocked()
+	return fd
 }

@@ -1,5 +1,6 @@
-// Package conn turns the bytes of one client into messages and back: the HTTP
-// handshake and the frames of RFC 6455. It knows nothing of keys.
+// Package conn turns the bytes of one client into messages and back: TLS, the
+// HTTP handshake and the frames of RFC 6455, or the events of a stream. It knows
+// nothing of keys.
 //
 // A connection belongs to one loop for life. Its input and its state are
 // touched by that loop's goroutine only; its output is under the connection's
@@ -20,6 +21,9 @@ import (
 // Events is what a connection tells its owner. All of it is called on the
 // connection's loop, with no lock held.
 type Events interface {
+	// Visit brings a connection on which something else than a WebSocket was
+	// asked for. It is the owner's; the loop knows it no more. Nothing follows.
+	Visit(*Visitor)
 	// Opening is asked when a correct handshake has arrived. A refusal is sent
 	// instead of the upgrade; nil opens the connection.
 	Opening() *Refusal
@@ -31,7 +35,8 @@ type Events interface {
 	// called once if Opening returned nil, with the code of the close frame that
 	// was sent or received, or with Lost.
 	Leaving(code protocol.CloseCode)
-	// Closed says that the descriptor is closed. It is called last, and once.
+	// Closed says that the descriptor is closed. It is called last, and once,
+	// unless there was a Visit.
 	Closed()
 }
 
@@ -56,7 +61,8 @@ type Conn struct {
 	state      state
 	pinged     bool // since it was last heard
 	peerClosed bool // its close frame has arrived: nothing more will
-	inputEnded bool // the stream itself has ended
+	inputEnded bool // the byte stream itself has ended
+	stream     bool // Server-Sent Events, not WebSocket; immutable once open
 
 	// Guarded by mu.
 	closing bool               // the close frame is in out; nothing may follow it
@@ -90,6 +96,10 @@ func (c *Conn) fail(code protocol.CloseCode, detail string) {
 // stopping. Loop only.
 func (c *Conn) GoAway() {
 	switch c.state {
+	case stateHello, stateQueued:
+		c.close()
+	case stateAway:
+		c.abort()
 	case stateHandshake:
 		c.refuse(stopping)
 	case stateOpen:
@@ -101,6 +111,10 @@ func (c *Conn) GoAway() {
 // ready is the loop's callback. It may come late, for a connection that is
 // closed already.
 func (c *Conn) ready(r poller.Readiness) {
+	if c.state == stateQueued { // only told of failures
+		c.close()
+		return
+	}
 	if c.state != stateClosed && r&poller.Writable != 0 {
 		c.Flush()
 	}

@@ -11,6 +11,8 @@ import (
 	"sigver/protocol"
 )
 
+const tooManyMessages = "too many messages in too little time"
+
 // frame deals with the first frame of b and returns how many bytes it covers,
 // or 0 when more must arrive. What is wrong in a frame's header is refused
 // before its payload is waited for.
@@ -31,7 +33,7 @@ func (c *Conn) frame(b []byte) int {
 		return 0
 	}
 	if !c.spend() {
-		c.fail(protocol.RateLimited, "too many messages in too little time")
+		c.fail(protocol.RateLimited, tooManyMessages)
 		return 0
 	}
 	whole := size + int(h.Length)

@@ -105,6 +105,9 @@ func FuzzHandshake(f *testing.F) {
 			cut := int(place) % (len(header) + 1)
 			require.Equal(t, whole, l.play(string(header), cut))
 			switch {
+			case whole.visit != "":
+				require.False(t, bytes.HasPrefix(header, []byte("\r\n")))
+				require.Equal(t, string(header)+"<nil>", whole.visit)
 			case whole.output == "":
 				require.NotContains(t, string(header), "\r\n\r\n")
 			case strings.HasPrefix(whole.output, "HTTP/1.1 101 "):

@@ -32,12 +32,12 @@ var (
 	badKey      = &Refusal{Status: http.StatusBadRequest, Detail: "Sec-WebSocket-Key must be there once, 16 bytes in base64"}
 	badMethod   = &Refusal{Status: http.StatusMethodNotAllowed, Detail: "a WebSocket handshake is a GET request", allow: http.MethodGet}
 	badVersion  = &Refusal{Status: http.StatusUpgradeRequired, Detail: "Sec-WebSocket-Version must be 13", upgrade: true}
-	noUpgrade   = &Refusal{Status: http.StatusUpgradeRequired, Detail: "this is a WebSocket server: connect with a WebSocket client (Upgrade: websocket)", upgrade: true}
 	stopping    = &Refusal{Status: http.StatusServiceUnavailable, Detail: "the server is stopping", RetryAfter: 1}
 	endOfHeader = []byte("\r\n\r\n")
 	endOfLine   = []byte("\r\n")
 	colon       = []byte{':'}
 	hostName    = []byte("Host")
+	webSocket   = []byte("websocket")
 )
 
 // handshake answers the request at the beginning of b and returns how many
@@ -56,7 +56,16 @@ func (c *Conn) handshake(b []byte) int {
 		c.refuse(tooLarge)
 		return 0
 	}
-	answer, refusal := c.set.upgrade.answer(b[:size])
+	header := b[:size]
+	if !wellFormed(header) {
+		c.refuse(malformed)
+		return size
+	}
+	if !asksForUpgrade(header) {
+		c.handOver(b)
+		return len(b)
+	}
+	answer, refusal := c.set.upgrade.answer(header)
 	if refusal == nil {
 		refusal = c.events.Opening()
 	}
@@ -112,6 +121,9 @@ func (r *Refusal) append(b []byte) []byte {
 	return append(b, '\n')
 }
 
+// Answer is the refusal as a whole HTTP answer that ends the connection.
+func (r *Refusal) Answer() []byte { return r.append(nil) }
+
 // upgrade lets ws.Upgrader, which reads and writes a stream, work on bytes that
 // are in memory. It is one per set and used again for each handshake.
 type upgrade struct {
@@ -129,9 +141,6 @@ func (u *upgrade) Write(p []byte) (int, error) {
 // answer returns what is to be answered to a handshake with this header, valid
 // until the next call, or why it is refused.
 func (u *upgrade) answer(header []byte) ([]byte, *Refusal) {
-	if !wellFormed(header) {
-		return nil, malformed
-	}
 	u.in.Reset(header)
 	u.out = u.out[:0]
 	// The buffer holds the longest line: none has to be put together from parts.
@@ -139,7 +148,7 @@ func (u *upgrade) answer(header []byte) ([]byte, *Refusal) {
 	if err != nil {
 		// What the Upgrader wrote is not used: our answers also say that the
 		// connection closes, and all look alike.
-		return nil, refusalOf(err, header)
+		return nil, refusalOf(err)
 	}
 	if !soundKey(header) {
 		return nil, badKey
@@ -147,7 +156,7 @@ func (u *upgrade) answer(header []byte) ([]byte, *Refusal) {
 	return u.out, nil
 }
 
-func refusalOf(err error, header []byte) *Refusal {
+func refusalOf(err error) *Refusal {
 	switch {
 	case errors.Is(err, ws.ErrHandshakeBadMethod):
 		return badMethod
@@ -155,9 +164,6 @@ func refusalOf(err error, header []byte) *Refusal {
 		return badVersion
 	case errors.Is(err, ws.ErrHandshakeBadSecKey):
 		return badKey
-	case errors.Is(err, ws.ErrHandshakeBadUpgrade),
-		errors.Is(err, ws.ErrHandshakeBadConnection) && !asksForUpgrade(header):
-		return noUpgrade
 	}
 	var rejected *ws.ConnectionRejectedError
 	if errors.As(err, &rejected) && rejected.StatusCode() != 0 {
@@ -219,11 +225,14 @@ func soundKey(header []byte) bool {
 	return err == nil && n == 16
 }
 
-// asksForUpgrade tells a client that is no good at WebSocket from one that means
-// something else, like a browser that was sent here.
+// asksForUpgrade tells a client of WebSocket from one of HTTP (RFC 6455 §4.2.1).
 func asksForUpgrade(header []byte) bool {
-	for range fields(header, "Upgrade") {
-		return true
+	for value := range fields(header, "Upgrade") {
+		for protocol := range bytes.SplitSeq(value, []byte{','}) {
+			if bytes.EqualFold(bytes.TrimSpace(protocol), webSocket) {
+				return true
+			}
+		}
 	}
 	return false
 }

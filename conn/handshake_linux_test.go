@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"sigver/conn"
+	"sigver/poller"
 )
 
 // wantRefusal reads an HTTP answer that ends the connection.
@@ -40,7 +43,6 @@ func TestHandshakeRefusals(t *testing.T) { // RFC 6455 §4.2
 		request string
 		status  int
 	}{
-		{"no request line", "HELLO\r\n\r\n", 400},
 		{"a header line without a colon", swap("Host: h", "Host h"), 400},
 		{"a line end without a carriage return", swap("Host: h\r\n", "Host: h\n"), 400},
 		{"a blank before the colon", swap("Sec-WebSocket-Key:", "Sec-WebSocket-Key :"), 400},
@@ -52,7 +54,6 @@ func TestHandshakeRefusals(t *testing.T) { // RFC 6455 §4.2
 		{"a carriage return in a value", swap("Host: h", "Host: h\r\nX: a\rb"), 400},
 		{"two hosts", swap("Host: h", "Host: h\r\nhOST: h"), 400},
 		{"an empty line first", "\r\n" + request, 400},
-		{"a request line alone", "GET / HTTP/1.1\r\n\r\n", 400},
 		{"no Host", swap("Host: h\r\n", ""), 400},
 		{"no Connection", swap("Connection: Upgrade\r\n", ""), 400},
 		{"Connection without upgrade", swap("Connection: Upgrade", "Connection: close"), 400},
@@ -64,12 +65,8 @@ func TestHandshakeRefusals(t *testing.T) { // RFC 6455 §4.2
 		{"no version", swap("Sec-WebSocket-Version: 13\r\n", ""), 400},
 		{"POST", swap("GET", "POST"), 405},
 		{"version 8", swap(": 13", ": 8"), 426},
-		{"no Upgrade", swap("Upgrade: websocket\r\n", ""), 426},
-		{"another Upgrade", swap("websocket", "h2c"), 426},
-		{"a browser's visit", "GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n", 426},
 		{"HTTP/1.0", swap("HTTP/1.1", "HTTP/1.0"), 505},
 		{"HTTP/2.0", swap("HTTP/1.1", "HTTP/2.0"), 505},
-		{"HTTP/0.9", "GET /\r\n\r\n", 400},
 		{"TLS", "\x16\x03\x01\x00\xa5\x01", 400},
 		{"a line that does not end", "GET /" + strings.Repeat("x", conn.MaxHeader), 431},
 		{"too many lines", "GET / HTTP/1.1\r\n" + strings.Repeat("A: b\r\n", conn.MaxHeader/6), 431},
@@ -100,6 +97,54 @@ func TestHandshakeRefusals(t *testing.T) { // RFC 6455 §4.2
 			})
 		})
 	}
+}
+
+// What asks for no WebSocket is not for this package: all of it is handed over,
+// however it arrives.
+func TestVisits(t *testing.T) {
+	l := newLoop(t, generous)
+	for _, visit := range []string{
+		"GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n",
+		strings.Replace(request, "Upgrade: websocket\r\n", "", 1),
+		strings.Replace(request, "websocket", "h2c", 1),
+		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\ntoken@{}\nGET / HTTP/1.1\r\n",
+		"HELLO\r\n\r\n",
+		"GET /\r\n\r\n",
+		"GET / HTTP/1.1\r\n\r\n",
+	} {
+		l.do(func() {
+			require.Equal(t, outcome{visit: visit + "<nil>"}, l.play(visit))
+			for cut := range len(visit) {
+				require.Equal(t, outcome{visit: visit + "<nil>"}, l.play(visit, cut), "%q cut at %d", visit, cut)
+			}
+			require.Zero(t, l.set.Len())
+		})
+	}
+}
+
+// A visitor waits, writes and has deadlines like any other net.Conn.
+func TestAVisitorIsAConnection(t *testing.T) {
+	l := newLoop(t, generous)
+	l.do(func() {
+		c := l.serve()
+		defer c.hangUp()
+		c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		require.NotNil(t, c.visitor)
+		require.Zero(t, c.closed, "it is not closed, it is elsewhere")
+		v := c.visitor
+		defer v.Close()
+		_, err := io.ReadFull(v, make([]byte, len("GET / HTTP/1.1\r\nHost: h\r\n\r\n")))
+		require.NoError(t, err)
+		require.NoError(t, v.SetReadDeadline(time.Now().Add(5*time.Millisecond)))
+		_, err = v.Read(make([]byte, 1))
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		_, err = io.WriteString(v, "HTTP/1.1 204 No Content\r\n\r\n")
+		require.NoError(t, err)
+		buf := make([]byte, 100)
+		n, err := poller.Read(c.fd, buf)
+		require.NoError(t, err)
+		require.Equal(t, "HTTP/1.1 204 No Content\r\n\r\n", string(buf[:n]))
+	})
 }
 
 func TestHandshakesThatAreAccepted(t *testing.T) { // RFC 6455 §4.2.1

@@ -94,6 +94,7 @@ type client struct {
 	refusal  *conn.Refusal      // what Opening answers
 	handle   func([]byte) error // what Message does, besides recording
 	messages []string
+	visitor  *conn.Visitor
 	opened   int
 	left     []protocol.CloseCode
 	closed   int
@@ -112,6 +113,7 @@ func (c *client) Message(text []byte) error {
 	return nil
 }
 
+func (c *client) Visit(v *conn.Visitor)           { c.visitor = v }
 func (c *client) Leaving(code protocol.CloseCode) { c.left = append(c.left, code) }
 func (c *client) Closed()                         { c.closed++ }
 
@@ -324,6 +326,7 @@ type echo struct {
 
 func (e *echo) Opening() *conn.Refusal     { return nil }
 func (e *echo) Leaving(protocol.CloseCode) {}
+func (e *echo) Visit(*conn.Visitor)        {}
 func (e *echo) Closed()                    {}
 
 func (e *echo) Message(text []byte) error {

@@ -15,13 +15,61 @@ type input struct {
 	stream  []byte // bytes not yet understood: part of a header or of a frame
 	message []byte // the fragments so far of a fragmented message, unmasked
 	partial bool   // a fragmented message is open (RFC 6455 §5.4)
+
+	// secure makes the input of a connection with TLS one that it always has.
+	secure *secure
+}
+
+// secure is the TLS of c, or nil. Loop only.
+func (c *Conn) secure() *secure {
+	if c.in == nil {
+		return nil
+	}
+	return c.in.secure
+}
+
+// dropSecure forgets it.
+func (in *input) dropSecure() {
+	if in.secure != nil {
+		in.secure.wire.release()
+		in.secure = nil
+	}
 }
 
 // read takes once what the socket has. What is left makes the loop call again,
 // after every other ready connection has had its turn.
 func (c *Conn) read() {
-	buf := c.set.buf
-	n, err := poller.Read(int(c.fd), buf)
+	if sec := c.secure(); sec != nil {
+		c.readSecure(sec)
+		return
+	}
+	n, err := poller.Read(int(c.fd), c.set.buf)
+	c.took(n, err)
+}
+
+// readSecure is read for TLS: what was decrypted already makes no loop call
+// again, so it goes on until there is nothing.
+func (c *Conn) readSecure(sec *secure) {
+	for range readsATurn {
+		n, err := sec.read(c.set.buf)
+		c.took(n, err)
+		if c.state == stateClosed {
+			return
+		}
+		if n == 0 || err != nil {
+			c.Flush() // TLS itself may have something to say
+			return
+		}
+	}
+	c.set.loop.Post(func() {
+		if c.state != stateClosed {
+			c.readSecure(sec)
+		}
+	})
+}
+
+// took deals with what was read into the set's buffer.
+func (c *Conn) took(n int, err error) {
 	switch {
 	case errors.Is(err, poller.ErrAgain):
 	case err != nil:
@@ -32,10 +80,15 @@ func (c *Conn) read() {
 		// Read to see the end, and so that the kernel does not answer unread
 		// bytes with a reset that would destroy our last ones.
 	default:
-		c.refill()
-		c.heard, c.pinged = c.set.now, false
-		c.receive(buf[:n])
+		c.hear()
+		c.receive(c.set.buf[:n])
 	}
+}
+
+// hear notes that the client lives.
+func (c *Conn) hear() {
+	c.refill()
+	c.heard, c.pinged = c.set.now, false
 }
 
 // receive understands what it can of the stream, to which fresh was added, and
@@ -47,24 +100,37 @@ func (c *Conn) receive(fresh []byte) {
 		b = c.in.stream
 	}
 	for len(b) > 0 && c.receiving() {
-		var used int
-		if c.state == stateHandshake {
-			used = c.handshake(b)
-		} else {
-			used = c.frame(b)
-		}
+		used := c.understand(b)
 		if used == 0 {
 			break
 		}
 		b = b[used:]
 	}
-	if c.receiving() {
+	if c.receiving() || c.state == stateQueued {
 		c.keep(b)
+	}
+	if c.state == stateQueued {
+		c.set.startHandshakes()
 	}
 }
 
 func (c *Conn) receiving() bool {
-	return c.state == stateHandshake || c.state == stateOpen
+	return c.state == stateHandshake || c.state == stateOpen || c.state == stateHello
+}
+
+// understand deals with the beginning of b and returns how much of it that was,
+// or 0 when more must arrive.
+func (c *Conn) understand(b []byte) int {
+	switch {
+	case c.state == stateHello:
+		c.hello(b)
+		return 0
+	case c.state == stateHandshake:
+		return c.handshake(b)
+	case c.stream:
+		return len(b) // a client has nothing to say on a stream
+	}
+	return c.frame(b)
 }
 
 // keep stores the incomplete rest of the stream, or gives the buffers back.
@@ -91,7 +157,11 @@ func (c *Conn) input() *input {
 }
 
 func (c *Conn) releaseInput() {
-	if c.in != nil {
+	switch {
+	case c.in == nil:
+	case c.in.secure != nil:
+		*c.in = input{secure: c.in.secure}
+	default:
 		c.set.freeInput(c.in)
 		c.in = nil
 	}
@@ -107,7 +177,7 @@ func (c *Conn) endOfInput() {
 	}
 	c.inputEnded = true
 	c.mu.Lock()
-	drained := c.out == nil
+	drained := c.drainedLocked()
 	if !drained {
 		// The end stays readable for ever: stop being told of it.
 		_ = c.set.loop.Watch(int(c.fd), poller.Writable)

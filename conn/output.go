@@ -71,6 +71,10 @@ func (c *Conn) send(op ws.OpCode, payload []byte) {
 }
 
 func (c *Conn) closeLocked(code protocol.CloseCode, detail string) {
+	if c.stream {
+		c.closeStreamLocked(code, detail)
+		return
+	}
 	var body [ws.MaxControlFramePayloadSize]byte
 	ws.PutCloseFrameBody(body[:], ws.StatusCode(code), "")
 	c.closeWithLocked(code, protocol.AppendReason(body[:2], code, detail))
@@ -89,13 +93,23 @@ func (c *Conn) closeWithLocked(code protocol.CloseCode, body []byte) {
 		return
 	}
 	c.appendLocked(ws.OpClose, body)
+	c.closedLocked(code)
+}
+
+// closedLocked notes that the last thing is in the output.
+func (c *Conn) closedLocked(code protocol.CloseCode) {
 	c.dirtyLocked() // blocked or not: Flush is where the loop learns of it
 	c.closing = true
 	c.code = code
 }
 
-// appendLocked adds one unmasked, unfragmented frame to the output.
+// appendLocked adds one unmasked, unfragmented frame to the output, or a
+// message to a stream.
 func (c *Conn) appendLocked(op ws.OpCode, payload []byte) {
+	if c.stream {
+		c.appendEventLocked(payload)
+		return
+	}
 	out := c.outputLocked()
 	header := ws.Header{Fin: true, OpCode: op, Length: int64(len(payload))}
 	// Neither can fail: the buffer is large enough, Write takes everything.
@@ -133,7 +147,7 @@ func (c *Conn) Flush() {
 		return
 	}
 	err := c.writeLocked()
-	drained, last := c.out == nil, c.closing
+	drained, last := c.drainedLocked(), c.closing
 	c.mu.Unlock()
 
 	if err != nil {
@@ -148,8 +162,17 @@ func (c *Conn) Flush() {
 	}
 }
 
+// drainedLocked reports whether the socket has taken everything. Loop only.
+func (c *Conn) drainedLocked() bool {
+	sec := c.secure()
+	return c.out == nil && (sec == nil || sec.wire.out == nil)
+}
+
 // writeLocked gives the socket what it takes, in one call.
 func (c *Conn) writeLocked() error {
+	if sec := c.secure(); sec != nil {
+		return c.writeSecureLocked(sec)
+	}
 	if c.out == nil {
 		return nil
 	}
@@ -163,6 +186,17 @@ func (c *Conn) writeLocked() error {
 		return c.watchLocked(false)
 	}
 	return c.watchLocked(true)
+}
+
+func (c *Conn) writeSecureLocked(sec *secure) error {
+	done, err := sec.write(c.out)
+	if err != nil {
+		return err
+	}
+	if c.out != nil && c.out.sent == len(c.out.bytes) {
+		c.releaseOutputLocked()
+	}
+	return c.watchLocked(!done)
 }
 
 // watchLocked lets the loop tell when the socket can be written, or no more.
@@ -179,8 +213,12 @@ func (c *Conn) watchLocked(blocked bool) error {
 }
 
 func (c *Conn) releaseOutputLocked() {
-	out := c.out
+	recycle(c.out)
 	c.out = nil
+}
+
+// recycle keeps out, which may be nil, to be used again.
+func recycle(out *output) {
 	if out == nil || cap(out.bytes) > keptOutput {
 		return
 	}

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"bytes"
+	"crypto/tls"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -23,15 +24,20 @@ type Set struct {
 	// Owner is for whoever made the set, to be found from a Conn without a
 	// pointer in each. Set it before the first Serve.
 	Owner any
+	// TLS is what connections are encrypted with, or nil. Set it before the
+	// first Serve.
+	TLS *tls.Config
 
 	loop   *poller.Loop
 	limits *Limits
 	onTick func()
 
-	conns []*Conn // in no order; Conn.index is the place
-	start time.Time
-	now   uint32 // milliseconds since start, as of the last tick; wraps after 49 days
-	swept int    // how far the present sweep has come
+	conns  []*Conn         // in no order; Conn.index is the place
+	queued []*Conn         // in line for a TLS handshake, some closed meanwhile
+	away   []handshakeAway // the oldest first
+	start  time.Time
+	now    uint32 // milliseconds since start, as of the last tick; wraps after 49 days
+	swept  int    // how far the present sweep has come
 
 	buf    []byte
 	inputs []*input // idle ones
@@ -59,18 +65,28 @@ func NewSet(loop *poller.Loop, limits *Limits, onTick func()) (*Set, error) {
 // non-blocking socket and c's from here on: it is closed even if an error is
 // returned. In that case events is not used. Loop only.
 func (s *Set) Serve(c *Conn, fd int, events Events) error {
-	c.set, c.events, c.fd = s, events, int32(fd)
-	c.heard = s.now
-	c.allowance = float32(s.limits.Burst)
+	c.begin(s, events)
 	c.deadline = s.after(s.limits.Handshake)
-	if err := s.loop.Add(fd, c.ready); err != nil {
-		c.fd, c.state = -1, stateClosed
-		_ = poller.CloseFD(fd)
+	if s.TLS != nil {
+		c.state = stateHello
+	}
+	if err := c.attach(fd); err != nil {
+		c.state = stateClosed
 		return err
 	}
+	s.add(c)
+	return nil
+}
+
+func (c *Conn) begin(s *Set, events Events) {
+	c.set, c.events, c.fd = s, events, -1
+	c.heard = s.now
+	c.allowance = float32(s.limits.Burst)
+}
+
+func (s *Set) add(c *Conn) {
 	c.index = int32(len(s.conns))
 	s.conns = append(s.conns, c)
-	return nil
 }
 
 // GoAway ends all connections as Conn.GoAway does. Loop only.

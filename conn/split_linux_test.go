@@ -1,6 +1,8 @@
 package conn_test
 
 import (
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 type outcome struct {
 	messages []string
 	output   string
+	visit    string // what was handed over
 	left     []protocol.CloseCode
 }
 
@@ -27,7 +30,18 @@ func (l *loop) play(session string, cuts ...int) outcome {
 	}
 	output, _ := c.receive()
 	require.LessOrEqual(l.t, len(c.left), 1)
-	return outcome{c.messages, output, c.left}
+	return outcome{c.messages, output, c.visit(), c.left}
+}
+
+// visit ends the client's side and reads what its visitor finds.
+func (c *client) visit() string {
+	if c.visitor == nil {
+		return ""
+	}
+	c.hangUp()
+	got, err := io.ReadAll(c.visitor)
+	_ = c.visitor.Close()
+	return fmt.Sprint(string(got), err)
 }
 
 var sessions = map[string]string{
@@ -50,7 +64,7 @@ var sessions = map[string]string{
 		frame(closes, "") + frame(text, "late") + frame(ping, "late"),
 	"the end in the middle of a frame": request +
 		frame(text, "good") + frame(text, "cut off")[:9],
-	"a refused handshake": strings.Replace(request, "websocket", "h2c", 1) +
+	"a refused handshake": strings.Replace(request, ": 13", ": 12", 1) +
 		frame(text, "late"),
 }
 

@@ -6,12 +6,18 @@ package conn
 //	    |           |         ^           ^
 //	    |           +---------|-----------+   the socket failed
 //	    +---------------------+               refused: an HTTP answer, then the end
-//	    +---------------------------------+   the socket failed
+//	    +---------------------------------+   the socket failed, or is a Visitor's
+//
+// With TLS the life begins with hello --> queued --> away --> handshake, and can
+// end at each of them. A stream begins as open.
 type state uint8
 
 const (
 	stateHandshake state = iota // the HTTP header is not complete
+	stateHello                  // the TLS client's first record is not complete
+	stateQueued                 // it is, and the TLS handshake waits its turn
+	stateAway                   // a goroutine does it, and has the socket
 	stateOpen                   // messages pass both ways
 	stateClosing                // our last bytes are on their way; what comes in is thrown away
-	stateClosed                 // the descriptor is closed; terminal
+	stateClosed                 // the connection has no socket any more; terminal
 )

@@ -15,6 +15,7 @@ func (s *Set) tick() {
 	if s.onTick != nil {
 		s.onTick()
 	}
+	s.startHandshakes()
 	n := len(s.conns)/int(tickParts) + 1
 	for ; n > 0 && len(s.conns) > 0; n-- {
 		// Downwards: what remove moves here has been looked at.
@@ -49,6 +50,8 @@ func (c *Conn) sweep() {
 		return
 	}
 	switch c.state {
+	case stateHello, stateQueued:
+		c.close()
 	case stateHandshake:
 		c.refuse(tooSlow)
 	case stateOpen:
@@ -64,6 +67,10 @@ func (c *Conn) heartbeat() {
 	quiet := time.Duration(c.set.now-c.heard) * time.Millisecond
 	interval := c.set.limits.Heartbeat
 	switch {
+	case c.stream:
+		if quiet >= interval {
+			c.sendKeepAlive()
+		}
 	case quiet >= 3*interval:
 		c.fail(protocol.HeartbeatTimeout, "nothing was heard, not even a pong")
 	case quiet >= interval && !c.pinged:

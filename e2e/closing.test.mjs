@@ -161,9 +161,9 @@ test('requests that are no handshake', async () => {
   assert.equal(visit.status, 426)
   assert.equal(visit.headers.get('upgrade'), 'websocket')
   assert.match(await visit.text(), /WebSocket/)
-  const post = await fetch(url, { method: 'POST', body: '{}' })
-  assert.equal(post.status, 405)
-  assert.equal(post.headers.get('allow'), 'GET')
+  const put = await fetch(url, { method: 'PUT', body: '{}' })
+  assert.equal(put.status, 405)
+  assert.equal(put.headers.get('allow'), 'GET, HEAD, OPTIONS, POST')
 })
 
 test('a full server answers 503, and serves again when there is room', async (t) => {

@@ -27,14 +27,6 @@ func TestBadHandshakesAreRefusedWithAReason(t *testing.T) {
 		body    string
 	}{
 		{
-			name:    "a browser's visit",
-			request: "GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n",
-			status:  426,
-			header:  "Upgrade",
-			value:   "websocket",
-			body:    "WebSocket",
-		},
-		{
 			name:    "POST",
 			request: strings.Replace(upgradeRequest, "GET", "POST", 1),
 			status:  405,
@@ -85,12 +77,6 @@ func TestBadHandshakesAreRefusedWithAReason(t *testing.T) {
 			request: strings.Replace(upgradeRequest, "HTTP/1.1", "HTTP/1.0", 1),
 			status:  505,
 			body:    "HTTP",
-		},
-		{
-			name:    "not a request",
-			request: "HELLO\r\n\r\n",
-			status:  400,
-			body:    "malformed",
 		},
 		{
 			name:    "the beginning of TLS",

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"sigver/certificate"
 	"sigver/server"
 )
 
@@ -29,14 +30,13 @@ const envPrefix = "SIGVER_"
 // Options is what a user can set. Parse fills it.
 type Options struct {
 	Config server.Config
+	// Certificate names the files of TLS, all of them empty without it.
+	Certificate certificate.Files
 
 	flags     *pflag.FlagSet
 	logLevel  string
 	logFormat string
 	secure    bool
-	key       string
-	cert      string
-	ca        string
 }
 
 // Parse reads the arguments, without the program's name, and for flags that are
@@ -74,10 +74,10 @@ func (o *Options) define() {
 
 	f.StringVarP(&c.Host, "host", "h", "0.0.0.0", "address to listen on, IPv4, IPv6 or a name")
 	f.VarP(number(&c.Port, 8000, 0, 65535), "port", "p", "port to listen on; 0 lets the system pick one")
-	f.BoolVarP(&o.secure, "secure", "s", false, "serve wss:// in place of ws:// (not in this version)")
-	f.StringVarP(&o.key, "key", "k", "", "private key of the certificate (not in this version)")
-	f.StringVarP(&o.cert, "cert", "c", "", "certificate of the server (not in this version)")
-	f.StringVarP(&o.ca, "ca", "a", "", "intermediate certificates (not in this version)")
+	f.BoolVarP(&o.secure, "secure", "s", false, "serve wss:// and https://; --key and --cert mean it too")
+	f.StringVarP(&o.Certificate.Key, "key", "k", "", "PEM file with the private key of the certificate")
+	f.StringVarP(&o.Certificate.Cert, "cert", "c", "", "PEM file with the certificate of the server")
+	f.StringVarP(&o.Certificate.CA, "ca", "a", "", "PEM file with intermediate certificates")
 
 	f.Var(number(&c.Loops, runtime.GOMAXPROCS(0), 1, 1024), "loops", "event loops")
 	f.Var(number(&c.MaxConnections, 0, 0, 1<<30), "max-connections", "clients at once; 0: what the open-file limit allows")
@@ -89,6 +89,7 @@ func (o *Options) define() {
 	f.Var(durationOrOff(&c.Heartbeat, 30*time.Second, time.Second, 24*time.Hour), "heartbeat", "silence after which a client is pinged; closed after two more; 0: never")
 	f.Var(real(&c.Rate, 100, 0, 1e6), "rate", "messages per second and client; 0: no limit")
 	f.Var(real(&c.Burst, 500, 1, 1e6), "burst", "messages that a client may send at once")
+	f.BoolVar(&c.NoDemo, "no-demo", false, "do not serve the demo page")
 	f.Var(oneOf(&o.logLevel, "info", "debug", "info", "warn", "error"), "log-level", "least level that is logged")
 	f.Var(oneOf(&o.logFormat, "text", "text", "json"), "log-format", "form of the log")
 	o.flags = f
@@ -127,20 +128,21 @@ func (o *Options) readEnv(lookup func(string) (string, bool)) error {
 	return err
 }
 
-// checkTLS refuses what would otherwise be served in plain text by accident.
+// checkTLS refuses a half of what TLS needs: what was meant to be secret must not
+// be served in plain text.
 func (o *Options) checkTLS() error {
-	for _, f := range []struct {
-		flag string
-		set  bool
-	}{
-		{"-s, --secure", o.secure},
-		{"-k, --key", o.key != ""},
-		{"-c, --cert", o.cert != ""},
-		{"-a, --ca", o.ca != ""},
-	} {
-		if f.set {
-			return fmt.Errorf("%s: this version does not serve wss:// itself; leave it out and put a TLS proxy in front", f.flag)
-		}
+	f := o.Certificate
+	switch {
+	case f.Key != "" && f.Cert != "":
+		return nil
+	case f.Key != "":
+		return errors.New("--key without --cert: TLS needs the certificate that belongs to the private key")
+	case f.Cert != "":
+		return errors.New("--cert without --key: TLS needs the private key that belongs to the certificate")
+	case f.CA != "":
+		return errors.New("--ca without --key and --cert: intermediate certificates need one that they vouch for")
+	case o.secure:
+		return errors.New("--secure without --key and --cert: TLS needs a private key and its certificate")
 	}
 	return nil
 }
@@ -172,6 +174,7 @@ Every flag can be set in the environment too (--max-message as
 Examples:
   sigver                          # ws://0.0.0.0:8000
   sigver -h 192.168.0.1 -p 9000   # ws://192.168.0.1:9000
+  sigver -k key.pem -c cert.pem   # wss://0.0.0.0:8000
   sigver -h :: -p 0               # every address, IPv6 too, a port of the system's choice
 `
 }

@@ -119,7 +119,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{
 			name: "a key without the rest",
 			args: []string{"-k", "key.pem"},
-			says: []string{"--key"},
+			says: []string{"--key", "--cert"},
 		},
 		{
 			name: "intermediates without the rest",

@@ -3,6 +3,7 @@
 package poller
 
 import (
+	"net"
 	"net/netip"
 	"time"
 )
@@ -67,3 +68,9 @@ func LocalAddr(int) (netip.AddrPort, error) { return netip.AddrPort{}, ErrNeedsL
 
 // RaiseFileLimit returns ErrNeedsLinux.
 func RaiseFileLimit() (int, error) { return 0, ErrNeedsLinux }
+
+// ToNet returns ErrNeedsLinux.
+func ToNet(int) (net.Conn, error) { return nil, ErrNeedsLinux }
+
+// FromNet returns ErrNeedsLinux.
+func FromNet(net.Conn) (int, error) { return -1, ErrNeedsLinux }

@@ -32,13 +32,21 @@ var serverFull = &conn.Refusal{
 // Opening admits the client if there is room.
 func (c *client) Opening() *conn.Refusal {
 	s := c.worker().server
-	if s.admitted.Add(1) > int64(s.maxConnections) {
-		s.admitted.Add(-1)
-		s.full.note(s.log, "connection limit reached, refusing new clients with 503", "limit", s.maxConnections)
+	if !s.admit() {
 		return serverFull
 	}
 	s.router.Attach(&c.Session, &c.Conn)
 	return nil
+}
+
+// admit reports whether there is room for another client, and takes it.
+func (s *Server) admit() bool {
+	if s.admitted.Add(1) > int64(s.maxConnections) {
+		s.admitted.Add(-1)
+		s.full.note(s.log, "connection limit reached, refusing new clients with 503", "limit", s.maxConnections)
+		return false
+	}
+	return true
 }
 
 // Message is the way of one message: parsed here, delivered by the router.

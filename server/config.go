@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,6 +30,10 @@ type Config struct {
 	Heartbeat        time.Duration // 0: off
 	Rate             float64       // frames per second and connection; 0: no limit
 	Burst            float64       // frames at once
+
+	// TLS is what connections are encrypted with; nil: not at all.
+	TLS    *tls.Config
+	NoDemo bool // do not serve the page
 
 	Log *slog.Logger
 }

@@ -1,7 +1,8 @@
 // Package server is the assembled program: it listens, admits clients, joins
 // what conn hears to what router does about it, and stops in good order.
 //
-// Its goroutines are one for each event loop and the one that called Run.
+// Its goroutines are one for each event loop, the one that called Run, and the
+// HTTP server's: one for each connection that is neither WebSocket nor stream.
 package server
 
 import (
@@ -9,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -32,15 +35,24 @@ type Server struct {
 	log            *slog.Logger
 	addr           netip.AddrPort
 	limits         *conn.Limits
+	secure         bool // TLS on every connection
 	router         *router.Router
 	workers        []*worker
 	maxConnections int
 	whyLimit       string
 	maxSockets     int
 
-	sockets  atomic.Int64 // accepted and not closed
-	admitted atomic.Int64 // those of them that are upgraded and not leaving
-	dead     chan error   // buffered; the first loop that died, and why
+	maxVisitors int
+	http        *http.Server
+	door        *door
+
+	sockets  atomic.Int64  // accepted and not closed
+	visitors atomic.Int64  // those of them that are the HTTP server's
+	nextLoop atomic.Uint64 // for the next stream
+	streams  streams
+	ended    chan struct{} // closed when the loops serve nothing any more
+	admitted atomic.Int64  // those of them that are upgraded and not leaving
+	dead     chan error    // buffered; the first loop that died, and why
 	full     limitedLog
 	noFiles  limitedLog
 }
@@ -64,14 +76,19 @@ func New(config Config) (*Server, error) {
 		log:            config.Log,
 		addr:           bound,
 		limits:         config.limits(),
+		secure:         config.TLS != nil,
 		router:         router.New(keyShards, config.MaxJoinings),
 		maxConnections: maxConnections,
 		whyLimit:       why,
 		maxSockets:     maxConnections + refusalRoom,
+		maxVisitors:    max(maxConnections/2, refusalRoom),
+		door:           newDoor(net.TCPAddrFromAddrPort(bound)),
+		ended:          make(chan struct{}),
 		dead:           make(chan error, 1),
 	}
+	s.http = s.newHTTPServer(!config.NoDemo)
 	for i, listener := range listeners {
-		w, err := newWorker(s, listener)
+		w, err := newWorker(s, listener, config.TLS)
 		if err != nil {
 			closeAll(listeners[i:])
 			s.shut()
@@ -126,7 +143,11 @@ func (s *Server) URL() string {
 	case ip.IsUnspecified():
 		ip = netip.IPv6Loopback()
 	}
-	return "ws://" + netip.AddrPortFrom(ip, s.addr.Port()).String()
+	scheme := "ws://"
+	if s.secure {
+		scheme = "wss://"
+	}
+	return scheme + netip.AddrPortFrom(ip, s.addr.Port()).String()
 }
 
 // Connections is how many clients are connected, in whatever state.
@@ -148,6 +169,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	go s.serveHTTP()
 	s.log.Info("listening", "url", s.URL(), "address", s.addr)
 	s.log.Info("event loops", "loops", len(s.workers))
 	s.log.Info("connection limit", "connections", s.maxConnections, "because", s.whyLimit)
@@ -159,6 +181,13 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.stop()
 	return nil
+}
+
+// serveHTTP ends when the HTTP server is closed.
+func (s *Server) serveHTTP() {
+	if err := s.http.Serve(s.door); !errors.Is(err, http.ErrServerClosed) {
+		s.loopDied(err)
+	}
 }
 
 // loopDied is for what a loop cannot go on after. Any goroutine.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -15,7 +16,11 @@ func (s *Server) stop() {
 		w.stopAccepting()
 		w.clients.GoAway()
 	})
+	// Requests that are being answered may take as long as clients to leave.
 	deadline := time.Now().Add(stopTimeout)
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	_ = s.http.Shutdown(ctx) // an error says that the time was over
 	for s.sockets.Load() > 0 && time.Now().Before(deadline) {
 		time.Sleep(5 * time.Millisecond)
 	}
@@ -24,10 +29,13 @@ func (s *Server) stop() {
 
 // shut closes everything that New and Run have opened.
 func (s *Server) shut() {
+	_ = s.http.Close()
+	_ = s.door.Close() // in case that it was not yet the HTTP server's
 	s.onEveryLoop(func(w *worker) {
 		w.stopAccepting()
 		w.clients.Drop()
 	})
+	close(s.ended)
 	for _, w := range s.workers {
 		if err := w.loop.Close(); err != nil {
 			s.log.Error("closing an event loop", "error", err)

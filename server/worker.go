@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 
@@ -29,7 +30,7 @@ type worker struct {
 	paused  bool   // not accepting: no room or no descriptors
 }
 
-func newWorker(s *Server, listener int) (*worker, error) {
+func newWorker(s *Server, listener int, tls *tls.Config) (*worker, error) {
 	loop, err := poller.Open(s.loopDied)
 	if err != nil {
 		return nil, err
@@ -40,6 +41,7 @@ func newWorker(s *Server, listener int) (*worker, error) {
 		return nil, errors.Join(err, loop.Close())
 	}
 	w.clients.Owner = w
+	w.clients.TLS = tls
 	return w, nil
 }
 

@@ -1,0 +1,76 @@
+package conn
+
+import "sigver/protocol"
+
+// A stream is a connection on which an HTTP answer that never ends brings the
+// messages as events (Server-Sent Events, HTML Living Standard §9.2). What its
+// client has to say comes by other ways, to Deliver.
+
+// keepAlive is a comment, which clients ignore.
+const keepAlive = ":\n\n"
+
+// ServeStream makes c, which must be zero, a stream to the client of v: head
+// is the first that it gets, the HTTP header and what has to come before any
+// message. v is c's from here on, and closed even if an error is returned. In
+// that case events is not used. There is no Events.Opening: who calls this has
+// admitted the client. Loop only.
+func (s *Set) ServeStream(c *Conn, v *Visitor, head []byte, events Events) error {
+	fd, sec, err := v.takeBack()
+	if err != nil {
+		return err
+	}
+	c.begin(s, events)
+	c.stream = true
+	c.state = stateOpen
+	c.deadline = s.after(s.limits.Idle)
+	if sec != nil {
+		c.input().secure = sec
+	}
+	if err := c.attach(fd); err != nil {
+		c.state = stateClosed
+		return err
+	}
+	s.add(c)
+	c.queue(head)
+	return nil
+}
+
+// Deliver takes a message of a stream's client. It is false if the connection is
+// not open any more. Loop only.
+func (c *Conn) Deliver(text []byte) bool {
+	if c.state != stateOpen {
+		return false
+	}
+	c.hear()
+	if c.spend() {
+		c.message(text)
+	} else {
+		c.fail(protocol.RateLimited, tooManyMessages)
+	}
+	return true
+}
+
+// appendEventLocked adds one event with a message as its data. A message is JSON
+// without white space, so it is one line.
+func (c *Conn) appendEventLocked(message []byte) {
+	out := c.outputLocked()
+	_, _ = out.Write(protocol.EventData)
+	_, _ = out.Write(message)
+	_, _ = out.Write(protocol.EventEnd)
+}
+
+// closeStreamLocked queues the event that stands for a close frame.
+func (c *Conn) closeStreamLocked(code protocol.CloseCode, detail string) {
+	if c.closing || c.fd < 0 {
+		return
+	}
+	_, _ = c.outputLocked().Write(protocol.AppendCloseEvent(nil, code, detail))
+	c.closedLocked(code)
+}
+
+// sendKeepAlive writes something to a client that never answers, so that the
+// kernel finds out whether it is there.
+func (c *Conn) sendKeepAlive() {
+	c.hear()
+	c.queue([]byte(keepAlive))
+}

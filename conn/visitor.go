@@ -1,0 +1,62 @@
+package conn
+
+import (
+	"bytes"
+	"net"
+
+	"sigver/poller"
+)
+
+// Visitor is a connection whose client wants something of HTTP other than a
+// WebSocket. It is for a goroutine, an http.Server's. The bytes that came in
+// already are read first.
+type Visitor struct {
+	net.Conn // the socket, or the tls.Conn over it
+	rest     []byte
+	secure   *secure // nil without TLS
+}
+
+// Read reads as net.Conn does.
+func (v *Visitor) Read(p []byte) (int, error) {
+	if len(v.rest) == 0 {
+		return v.Conn.Read(p)
+	}
+	n := copy(p, v.rest)
+	v.rest = v.rest[n:]
+	if len(v.rest) == 0 {
+		v.rest = nil
+	}
+	return n, nil
+}
+
+// handOver takes the connection, of which request was read, away from the loop
+// for good.
+func (c *Conn) handOver(request []byte) {
+	v := &Visitor{rest: bytes.Clone(request)}
+	if c.in != nil {
+		v.secure, c.in.secure = c.in.secure, nil
+	}
+	socket, err := poller.ToNet(c.detach())
+	if err != nil {
+		c.gone()
+		return
+	}
+	v.Conn = socket
+	if v.secure != nil {
+		v.secure.wire.lend(socket, nil)
+		v.Conn = v.secure.tls
+	}
+	c.leaveSet()
+	c.events.Visit(v)
+}
+
+// takeBack returns v's socket and what encrypts on it. v is used up, even if
+// there is an error.
+func (v *Visitor) takeBack() (int, *secure, error) {
+	if v.secure == nil {
+		fd, err := poller.FromNet(v.Conn)
+		return fd, nil, err
+	}
+	fd, err := v.secure.wire.takeBack()
+	return fd, v.secure, err
+}

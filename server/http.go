@@ -1,0 +1,192 @@
+package server
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"sigver/conn"
+	"sigver/web"
+)
+
+const (
+	visitTime     = 30 * time.Second // for a whole request, and for a whole answer
+	visitIdleTime = time.Minute      // between two requests
+	maxVisitHead  = 8 << 10          // bytes of a request's header
+)
+
+// newHTTPServer is for everything that is no WebSocket: the page, the library,
+// and the two halves of Server-Sent Events.
+func (s *Server) newHTTPServer(page bool) *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.getRoot(page))
+	mux.HandleFunc("POST /{$}", s.postMessage)
+	mux.HandleFunc("OPTIONS /{$}", preflight)
+	mux.HandleFunc("GET /healthz", healthz)
+	web.Library(mux)
+	if page {
+		web.PageFiles(mux)
+	}
+	return &http.Server{
+		Handler:           common(mux),
+		ReadHeaderTimeout: s.limits.Handshake,
+		ReadTimeout:       visitTime,
+		WriteTimeout:      visitTime,
+		IdleTimeout:       visitIdleTime,
+		MaxHeaderBytes:    maxVisitHead,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// common gives every answer the headers that all have.
+func common(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = io.WriteString(w, "ok\n")
+}
+
+// getRoot is what the address of the server alone leads to.
+func (s *Server) getRoot(page bool) http.HandlerFunc {
+	pageItself := web.Page()
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "Accept")
+		switch {
+		case accepts(r, "text/event-stream"):
+			s.getStream(w, r)
+		case !accepts(r, "text/html"):
+			w.Header().Set("Upgrade", "websocket")
+			w.Header().Set("Connection", "upgrade")
+			http.Error(w, "this is a WebSocket server: connect with a WebSocket client (Upgrade: websocket), "+
+				"or for Server-Sent Events with Accept: text/event-stream", http.StatusUpgradeRequired)
+		case page:
+			pageItself.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	}
+}
+
+// visitor is a connection of the HTTP server. It counts as one of the server's
+// sockets until it is closed, or until it becomes a stream.
+type visitor struct {
+	*conn.Visitor
+	server *Server
+	over   sync.Once
+}
+
+// Close closes the connection.
+func (v *visitor) Close() error {
+	err := v.Visitor.Close()
+	v.leave()
+	return err
+}
+
+// leave takes v out of the counts of visitors and sockets, once.
+func (v *visitor) leave() {
+	v.over.Do(func() {
+		v.server.visitors.Add(-1)
+		v.server.sockets.Add(-1)
+	})
+}
+
+// Visit hands a connection to the HTTP server.
+func (c *client) Visit(cv *conn.Visitor) {
+	s := c.worker().server
+	v := &visitor{Visitor: cv, server: s}
+	if s.visitors.Add(1) > int64(s.maxVisitors) || !s.door.put(v) {
+		// A goroutine, because it may have to wait for a moment.
+		go func() {
+			_ = v.SetDeadline(time.Now().Add(time.Second))
+			_, _ = v.Write(serverFull.Answer())
+			_ = v.Close()
+		}()
+	}
+}
+
+// door is the net.Listener of the HTTP server: connections come to it from the
+// event loops, which it never makes wait.
+type door struct {
+	addr net.Addr
+	some chan struct{} // has a value while waiting may not be empty
+	shut chan struct{}
+
+	mu      sync.Mutex
+	waiting []net.Conn // guarded by mu
+	closed  bool       // guarded by mu
+}
+
+func newDoor(addr net.Addr) *door {
+	return &door{addr: addr, some: make(chan struct{}, 1), shut: make(chan struct{})}
+}
+
+// put is false if the door is closed.
+func (d *door) put(c net.Conn) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return false
+	}
+	d.waiting = append(d.waiting, c)
+	select {
+	case d.some <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// Accept waits for the next connection.
+func (d *door) Accept() (net.Conn, error) {
+	for {
+		if c := d.take(); c != nil {
+			return c, nil
+		}
+		select {
+		case <-d.some:
+		case <-d.shut:
+			return nil, net.ErrClosed
+		}
+	}
+}
+
+func (d *door) take() net.Conn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.waiting) == 0 {
+		d.waiting = nil
+		return nil
+	}
+	c := d.waiting[0]
+	d.waiting[0] = nil
+	d.waiting = d.waiting[1:]
+	return c
+}
+
+// Close lets nobody in any more, and closes those who wait.
+func (d *door) Close() error {
+	d.mu.Lock()
+	waiting := d.waiting
+	first := !d.closed
+	d.waiting, d.closed = nil, true
+	d.mu.Unlock()
+	if first {
+		close(d.shut)
+	}
+	for _, c := range waiting {
+		_ = c.Close()
+	}
+	return nil
+}
+
+// Addr is the server's address.
+func (d *door) Addr() net.Addr { return d.addr }

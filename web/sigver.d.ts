@@ -1,0 +1,1 @@
+// placeholder, to be overwritten by its author
