@@ -111,8 +111,11 @@ func (c *Conn) GoAway() {
 // ready is the loop's callback. It may come late, for a connection that is
 // closed already.
 func (c *Conn) ready(r poller.Readiness) {
-	if c.state == stateQueued { // only told of failures
+	switch c.state {
+	case stateQueued: // which is told of failures only
 		c.close()
+		return
+	case stateAway:
 		return
 	}
 	if c.state != stateClosed && r&poller.Writable != 0 {

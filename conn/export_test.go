@@ -54,3 +54,16 @@ const (
 
 // Len is how many connections the set has, in any state but closed. Loop only.
 func (s *Set) Len() int { return len(s.conns) }
+
+// MaxHandshakes is how many TLS handshakes go on at a time.
+const MaxHandshakes = maxHandshakes
+
+// Away is how many do. Loop only.
+func (s *Set) Away() int { return len(s.away) }
+
+// Blocked reports whether c waits for its socket to be writable. Loop only.
+func (s *Set) Blocked(c *Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.blocked
+}

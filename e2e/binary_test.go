@@ -56,7 +56,7 @@ func buildAndRun(m *testing.M) int {
 type instance struct {
 	t    testing.TB
 	cmd  *exec.Cmd
-	url  string // ws://…
+	url  string // ws://… or wss://…
 	addr string // host:port
 	done chan struct{}
 
@@ -65,7 +65,7 @@ type instance struct {
 	err error        // of Wait; read after done
 }
 
-var listening = regexp.MustCompile(`url=ws://(\S+)`)
+var listening = regexp.MustCompile(`url=(wss?)://(\S+)`)
 
 // start runs the binary on a free port of the loopback and waits until it
 // listens. It is killed with the test.
@@ -80,7 +80,7 @@ func startCommand(t testing.TB, cmd *exec.Cmd) *instance {
 	stderr, err := cmd.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	ready := make(chan string, 1)
+	ready := make(chan []string, 1)
 	go s.readLog(stderr, ready)
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
@@ -90,8 +90,9 @@ func startCommand(t testing.TB, cmd *exec.Cmd) *instance {
 		}
 	})
 	select {
-	case s.addr = <-ready:
-		s.url = "ws://" + s.addr
+	case found := <-ready:
+		s.addr = found[2]
+		s.url = found[1] + "://" + s.addr
 	case <-s.done:
 		require.Fail(t, "the server ended", s.logged())
 	case <-time.After(patience):
@@ -100,7 +101,7 @@ func startCommand(t testing.TB, cmd *exec.Cmd) *instance {
 	return s
 }
 
-func (s *instance) readLog(stderr io.Reader, ready chan<- string) {
+func (s *instance) readLog(stderr io.Reader, ready chan<- []string) {
 	defer close(s.done)
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
@@ -108,7 +109,7 @@ func (s *instance) readLog(stderr io.Reader, ready chan<- string) {
 		s.log.WriteString(lines.Text() + "\n")
 		s.mu.Unlock()
 		if found := listening.FindStringSubmatch(lines.Text()); found != nil {
-			ready <- found[1]
+			ready <- found
 		}
 	}
 	s.err = s.cmd.Wait()

@@ -21,7 +21,7 @@ func dial(t testing.TB, s *instance) *client {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, s.url, nil)
+	conn, _, err := websocket.Dial(ctx, s.url, &websocket.DialOptions{HTTPClient: httpClient(t)})
 	require.NoError(t, err)
 	conn.SetReadLimit(1 << 20)
 	t.Cleanup(func() { _ = conn.CloseNow() })
@@ -78,6 +78,13 @@ func (c *client) wantClose(code int, reason string) {
 	}
 }
 
+func (c *client) closeWith(code int) {
+	c.t.Helper()
+	require.NoError(c.t, c.conn.Close(websocket.StatusCode(code), ""))
+}
+
+func (c *client) drop() { _ = c.conn.CloseNow() }
+
 func (c *client) open(key string) {
 	c.t.Helper()
 	c.send(`{"open":"` + key + `"}`)
@@ -92,7 +99,7 @@ func (c *client) join(key string) {
 
 func (c *client) close() {
 	c.t.Helper()
-	require.NoError(c.t, c.conn.Close(websocket.StatusNormalClosure, ""))
+	c.closeWith(1000)
 }
 
 // exchange lets a fresh pair find each other, which shows that the server serves.

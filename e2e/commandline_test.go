@@ -70,12 +70,17 @@ func TestCommandLineMistakesNameFlagValueAndWhatIsAllowed(t *testing.T) {
 		{
 			name: "TLS, which must not become plain text",
 			args: []string{"-s", "-k", "key.pem", "-c", "cert.pem"},
-			says: []string{"--secure", "wss://"},
+			says: []string{"key.pem", "no such file"},
 		},
 		{
 			name: "a certificate alone",
 			args: []string{"-c", "cert.pem"},
-			says: []string{"--cert", "wss://"},
+			says: []string{"--cert", "--key"},
+		},
+		{
+			name: "TLS without anything to do it with",
+			args: []string{"-s"},
+			says: []string{"--secure", "--key", "--cert"},
 		},
 	}
 	for _, c := range cases {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 )
 
@@ -21,23 +20,55 @@ import (
 //	A drop                      client A's connection breaks
 //	A closed 4010 KEY_EXISTS    the server closes A, the reason contains the rest
 //
-// Blank lines and lines that begin with # are for the reader.
+// Blank lines and lines that begin with # are for the reader. An SSE client, which
+// has no close of its own, breaks its connection instead.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
-	s := start(t)
+	servers := map[bool]*instance{false: start(t), true: startTLS(t)}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
-			play(t, s, string(text))
+			for way, connect := range ways {
+				t.Run(way, func(t *testing.T) { play(t, servers[strings.HasPrefix(way, "tls")], connect, string(text)) })
+			}
 		})
 	}
 }
 
-func play(t *testing.T, s *instance, text string) {
-	clients := map[string]*client{}
+// speaker is a client that a transcript can speak of.
+type speaker interface {
+	send(text string)
+	receive() string
+	wantClose(code int, reason string)
+	closeWith(code int)
+	drop()
+}
+
+// ways are how the clients of a transcript are connected, by their letters.
+var ways = map[string]func(t *testing.T, s *instance, name string) speaker{
+	"ws":        webSocket,
+	"sse":       eventSource,
+	"mixed":     mixed,
+	"tls-ws":    webSocket,
+	"tls-sse":   eventSource,
+	"tls-mixed": mixed,
+}
+
+func webSocket(t *testing.T, s *instance, _ string) speaker   { return dial(t, s) }
+func eventSource(t *testing.T, s *instance, _ string) speaker { return openStream(t, s) }
+
+func mixed(t *testing.T, s *instance, name string) speaker {
+	if name[0]%2 == 0 {
+		return openStream(t, s)
+	}
+	return dial(t, s)
+}
+
+func play(t *testing.T, s *instance, connect func(*testing.T, *instance, string) speaker, text string) {
+	clients := map[string]speaker{}
 	ids := map[string]string{}
 	number := 0
 	for line := range strings.Lines(text) {
@@ -49,7 +80,7 @@ func play(t *testing.T, s *instance, text string) {
 		name, rest := line[:1], strings.TrimSpace(line[1:])
 		c := clients[name]
 		if c == nil {
-			c = dial(t, s)
+			c = connect(t, s, name)
 			clients[name] = c
 		}
 		t.Logf("%d: %s", number, line)
@@ -62,9 +93,9 @@ func play(t *testing.T, s *instance, text string) {
 			code, reason, _ := strings.Cut(strings.TrimPrefix(rest, "closed "), " ")
 			c.wantClose(atoi(t, code), reason)
 		case strings.HasPrefix(rest, "close "):
-			require.NoError(t, c.conn.Close(websocket.StatusCode(atoi(t, strings.TrimPrefix(rest, "close "))), ""))
+			c.closeWith(atoi(t, strings.TrimPrefix(rest, "close ")))
 		case rest == "drop":
-			require.NoError(t, c.conn.CloseNow())
+			c.drop()
 		default:
 			require.Fail(t, "unknown line", line)
 		}
