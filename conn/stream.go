@@ -15,22 +15,12 @@ const keepAlive = ":\n\n"
 // that case events is not used. There is no Events.Opening: who calls this has
 // admitted the client. Loop only.
 func (s *Set) ServeStream(c *Conn, v *Visitor, head []byte, events Events) error {
-	fd, sec, err := v.takeBack()
-	if err != nil {
+	if err := s.resume(c, v, events); err != nil {
 		return err
 	}
-	c.begin(s, events)
 	c.stream = true
 	c.state = stateOpen
 	c.deadline = s.after(s.limits.Idle)
-	if sec != nil {
-		c.input().secure = sec
-	}
-	if err := c.attach(fd); err != nil {
-		c.state = stateClosed
-		return err
-	}
-	s.add(c)
 	c.queue(head)
 	return nil
 }

@@ -60,3 +60,34 @@ func (v *Visitor) takeBack() (int, *secure, error) {
 	fd, err := v.secure.wire.takeBack()
 	return fd, v.secure, err
 }
+
+// ServeVisitor makes c, which must be zero, the connection of v once more, from
+// which request was read: a client may ask for a WebSocket on a connection that
+// it used for something else before. v is c's from here on, and closed even if an
+// error is returned. In that case events is not used. Loop only.
+func (s *Set) ServeVisitor(c *Conn, v *Visitor, request []byte, events Events) error {
+	if err := s.resume(c, v, events); err != nil {
+		return err
+	}
+	c.deadline = s.after(s.limits.Handshake)
+	c.receive(request)
+	return nil
+}
+
+// resume makes c the connection of v.
+func (s *Set) resume(c *Conn, v *Visitor, events Events) error {
+	fd, sec, err := v.takeBack()
+	if err != nil {
+		return err
+	}
+	c.begin(s, events)
+	if sec != nil {
+		c.input().secure = sec
+	}
+	if err := c.attach(fd); err != nil {
+		c.state = stateClosed
+		return err
+	}
+	s.add(c)
+	return nil
+}

@@ -29,6 +29,10 @@ func dialRaw(t testing.TB, s *instance) *raw {
 	require.NoError(t, err)
 	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
 	t.Cleanup(func() { _ = conn.Close() })
+	return rawOver(t, conn)
+}
+
+func rawOver(t testing.TB, conn net.Conn) *raw {
 	return &raw{t: t, conn: conn, in: bufio.NewReader(conn)}
 }
 

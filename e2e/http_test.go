@@ -115,6 +115,24 @@ func TestOneConnectionForManyRequests(t *testing.T) {
 		r.write(last)
 		require.Contains(t, r.header(), "200 OK")
 	}
+	for _, s := range []*instance{s, startTLS(t)} {
+		r := dialRaw(t, s)
+		if s.url[:3] == "wss" {
+			r = rawOver(t, dialTLS(t, s, trusted()))
+		}
+		r.write("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+		require.Contains(t, r.header(), "200 OK")
+		r.want("ok\n")
+		r.write(upgradeRequest + masked(0x81, `{"open":"kept"}`))
+		require.Contains(t, r.header(), "101 Switching Protocols")
+		_, payload := r.frame()
+		require.JSONEq(t, `{"isKeyOk":true}`, string(payload))
+		joining := dial(t, s)
+		joining.join("kept")
+		r.write(masked(0x88, "\x03\xe8"))
+		r.wantClose(1000, "")
+		joining.wantClose(4020, "OPENER_NO_LONGER_AVAILABLE")
+	}
 	exchange(t, s, "after that")
 }
 

@@ -31,7 +31,7 @@ func (s *Server) newHTTPServer(page bool) *http.Server {
 		web.PageFiles(mux)
 	}
 	return &http.Server{
-		Handler:           common(mux),
+		Handler:           s.common(mux),
 		ReadHeaderTimeout: s.limits.Handshake,
 		ReadTimeout:       visitTime,
 		WriteTimeout:      visitTime,
@@ -41,9 +41,14 @@ func (s *Server) newHTTPServer(page bool) *http.Server {
 	}
 }
 
-// common gives every answer the headers that all have.
-func common(next http.Handler) http.Handler {
+// common gives every answer the headers that all have, and finds who wants a
+// WebSocket, which is to be had on every path.
+func (s *Server) common(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asksForWebSocket(r) {
+			s.getWebSocket(w, r)
+			return
+		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		next.ServeHTTP(w, r)
@@ -98,6 +103,12 @@ func (v *visitor) leave() {
 		v.server.visitors.Add(-1)
 		v.server.sockets.Add(-1)
 	})
+}
+
+// becomeSocket makes v just a socket again, which is for a loop to count.
+func (v *visitor) becomeSocket() {
+	v.server.sockets.Add(1) // before v leaves, so that there never seems to be room
+	v.leave()
 }
 
 // Visit hands a connection to the HTTP server.

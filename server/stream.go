@@ -95,31 +95,29 @@ func (s *Server) getStream(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, serverFull.Detail, serverFull.Status)
 		return
 	}
-	hijacked, _, err := http.NewResponseController(w).Hijack()
+	v, _, err := hijack(w)
 	if err != nil {
 		s.admitted.Add(-1)
 		http.Error(w, "a stream needs HTTP/1.1", http.StatusHTTPVersionNotSupported)
 		return
 	}
-	worker := s.workers[s.nextLoop.Add(1)%uint64(len(s.workers))]
-	worker.loop.Post(func() { worker.stream(hijacked.(*visitor)) })
+	worker := s.anyWorker()
+	worker.loop.Post(func() { worker.serveStream(v) })
 }
 
-// stream serves a stream to v, whose client is admitted. Loop only.
-func (w *worker) stream(v *visitor) {
+// serveStream makes v, whose client is admitted, a stream. Loop only.
+func (w *worker) serveStream(v *visitor) {
 	s := w.server
 	st := new(stream)
 	_, _ = rand.Read(st.token[:]) // never fails
 	s.router.Attach(&st.Session, &st.Conn)
 	head := protocol.AppendAuthEvent([]byte(streamHead), tokenText.EncodeToString(st.token[:]))
 	s.streams.add(st)
-	s.sockets.Add(1) // before v leaves, so that there never seems to be room
-	v.leave()
+	v.becomeSocket()
 	if err := w.clients.ServeStream(&st.Conn, v.Visitor, head, st); err != nil {
 		s.streams.remove(st)
-		s.sockets.Add(-1)
 		s.admitted.Add(-1)
-		s.noFiles.note(s.log, "cannot watch a new stream", "error", err)
+		w.notServed(err)
 	}
 }
 

@@ -82,9 +82,14 @@ func (w *worker) serve(fd int) {
 	w.server.sockets.Add(1)
 	c := new(client)
 	if err := w.clients.Serve(&c.Conn, fd, c); err != nil {
-		w.server.sockets.Add(-1)
-		w.server.noFiles.note(w.server.log, "cannot watch a new client", "error", err)
+		w.notServed(err)
 	}
+}
+
+// notServed notes that there is a socket less.
+func (w *worker) notServed(err error) {
+	w.server.sockets.Add(-1)
+	w.server.noFiles.note(w.server.log, "cannot watch a new client", "error", err)
 }
 
 // pause leaves those who come in the kernel's queue until the next tick: a
