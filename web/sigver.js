@@ -607,7 +607,7 @@ class Negotiation {
   }
 
   async #start(resolve, reject) {
-    const { configuration, label = 'sigver', channelOptions, prepare, onstatechange, timeout = 30_000, signal } = this.#options
+    const { configuration, label, channelOptions, prepare, onstatechange, timeout = 30_000, signal } = this.#options
     signal?.throwIfAborted()
     if (!globalThis.RTCPeerConnection) throw new SigverError('UNSUPPORTED', 'there is no WebRTC here')
     const connection = new RTCPeerConnection(configuration)
@@ -629,8 +629,12 @@ class Negotiation {
       if (channel.readyState === 'open') opened()
       else channel.addEventListener('open', opened, during)
     }
-    if (this.#offers) use(connection.createDataChannel(label, channelOptions))
-    else connection.addEventListener('datachannel', ({ channel }) => channel.label === label && use(channel), during)
+    if (this.#offers) {
+      use(connection.createDataChannel(label ?? 'sigver', channelOptions))
+    } else {
+      const wanted = (channel) => label === undefined || channel.label === label
+      connection.addEventListener('datachannel', ({ channel }) => wanted(channel) && use(channel), during)
+    }
 
     await prepare?.(connection)
     if (this.#over.signal.aborted) return
