@@ -6,7 +6,7 @@ ARGS ?=
 PAIRS ?= 200000
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
-NODE_LEAST := 18
+NODE_LEAST := 20
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # VERSION is what the binary carries; go need not ask git as well, which fails

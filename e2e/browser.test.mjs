@@ -2,21 +2,8 @@
 // by an RTCDataChannel, with nothing but what a browser has.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { chromium } from 'playwright-core'
+import { launch, visit } from './browser.mjs'
 import { start } from './sigver.mjs'
-
-const flags = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  // The two pages are on one machine that may have no network but the loopback.
-  '--disable-features=WebRtcHideLocalIpsWithMdns',
-  '--allow-loopback-in-peer-connection',
-]
 
 // openKey runs in the page of the Opener. window.told becomes true when the
 // server says that the Joining has left.
@@ -78,16 +65,11 @@ function joinKey(url) {
 
 test('two pages are connected by an RTCDataChannel', async (t) => {
   const server = await start(t)
-  const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: flags })
+  const browser = await launch()
   t.after(() => browser.close())
-  const page = async () => {
-    const page = await (await browser.newContext()).newPage()
-    // Browsers let pages of the same address space through, so the page is what
-    // the server answers to a visit.
-    await page.goto(server.url.replace('ws:', 'http:'))
-    return page
-  }
-  const [opener, joining] = [await page(), await page()]
+  // Browsers let pages of the same address space through, so the page is what
+  // the server answers to a visit.
+  const [opener, joining] = [await visit(t, browser, server.url), await visit(t, browser, server.url)]
 
   assert.equal(await opener.evaluate(openKey, server.url), true)
   assert.equal(await joining.evaluate(joinKey, server.url), 'pong to ping')

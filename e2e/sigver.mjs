@@ -12,10 +12,10 @@ const binary = fileURLToPath(new URL('../dist/sigver', import.meta.url))
 const patience = 20_000
 
 // deadline is promise, or a rejection that names what did not come in time.
-export async function deadline(promise, what) {
+export async function deadline(promise, what, time = patience) {
   let timer
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`waited too long for ${what()}`)), patience)
+    timer = setTimeout(() => reject(new Error(`waited too long for ${what()}`)), time)
   })
   try {
     return await Promise.race([promise, late])
@@ -24,11 +24,34 @@ export async function deadline(promise, what) {
   }
 }
 
+const endings = new WeakMap()
+
+// afterwards calls end when t ends, what was asked for last being done first: a
+// page is gone before its server is.
+export function afterwards(t, end) {
+  if (!endings.has(t)) {
+    const ends = []
+    endings.set(t, ends)
+    t.after(async () => {
+      const failures = []
+      for (const end of ends.reverse()) {
+        try {
+          await end()
+        } catch (error) {
+          failures.push(error)
+        }
+      }
+      if (failures.length > 0) throw failures[0]
+    })
+  }
+  endings.get(t).push(end)
+}
+
 // start runs the server on a free port of the loopback until the test t ends, or
 // with { after } for t the whole file.
 export async function start(t, ...flags) {
   const server = new Server(['--host', '127.0.0.1', '--port', '0', ...flags])
-  t.after(() => server.kill('SIGKILL'))
+  afterwards(t, () => server.kill('SIGKILL'))
   await deadline(server.listening, () => `the server to listen:\n${server.log}`)
   return server
 }
@@ -49,7 +72,7 @@ class Server {
       this.exit.then(() => reject(new Error(`the server ended:\n${this.log}`)))
       this.process.stderr.setEncoding('utf8').on('data', (text) => {
         this.log += text
-        const found = /ws:\/\/[^\s"]+(?=[\s"])/.exec(this.log)
+        const found = /wss?:\/\/[^\s"]+(?=[\s"])/.exec(this.log)
         if (found) {
           this.url = found[0]
           resolve()

@@ -7,6 +7,7 @@
 
 const LONGEST = 512 // code points of a key or a token
 const MOST_WAITING = 1000 // messages that an Opener keeps while it reconnects
+const LINGER = 1000 // milliseconds for what is under way when an event stream ends
 
 // Names of closes that come without one: those of RFC 6455 §7.4.1.
 const CLOSES = {
@@ -508,7 +509,7 @@ const TRANSPORTS = {
       end(1006)
     }
     const post = async (text) => {
-      if (ended) return
+      if (gone.signal.aborted) return
       const answer = await fetch(url.sse, {
         ...common,
         method: 'POST',
@@ -516,7 +517,7 @@ const TRANSPORTS = {
         body: `${token}@${text}`,
       })
       if (answer.status === 413) end(1009, 'MESSAGE_TOO_BIG: the message is over the size limit')
-      else if (!answer.ok) lingering ??= setTimeout(end, 1000, 1006) // the stream may be about to say more
+      else if (!answer.ok) lingering ??= setTimeout(end, LINGER, 1006) // the stream may be about to say more
     }
     const lost = () => end(1006)
     stream().catch(lost)
@@ -526,8 +527,12 @@ const TRANSPORTS = {
       close: () => {
         ended = true
         clearTimeout(lingering)
-        // What was sent just before still goes out.
-        posts.finally(() => gone.abort())
+        // What was sent just before still goes out, if it can.
+        const late = setTimeout(() => gone.abort(), LINGER)
+        posts.finally(() => {
+          clearTimeout(late)
+          gone.abort()
+        })
       },
     }
   },

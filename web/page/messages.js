@@ -62,8 +62,8 @@ function meaning(direction, message, other, asked) {
   const mine = direction === 'out'
   if ('open' in message) return `May I wait under the key “${message.open}”?`
   if ('join' in message) return `May I join whoever waits under “${message.join}”?`
-  if (message.isKeyOk) return asked === 'open' ? 'Yes, the key is yours.' : 'Yes, somebody does.'
-  if ('isKeyOk' in message) return asked === 'open' ? 'No, somebody else has it.' : 'No, nobody does.'
+  if (message.isKeyOk === true) return asked === 'open' ? 'Yes, the key is yours.' : 'Yes, somebody does.'
+  if (message.isKeyOk === false) return 'No.' // the close that follows says why
   if (message.unavailable) return `${other} is not at the server any more.`
   const whose = mine ? `to ${other}` : `from ${other}`
   if (data?.description?.type === 'offer') return `Offer ${whose}: a connection with these abilities and this fingerprint.`

@@ -1,0 +1,394 @@
+// The client library in Node.js: both transports, what goes wrong, and coming back.
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import http from 'node:http'
+import net from 'node:net'
+import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import WebSocket, { WebSocketServer } from 'ws'
+import { SigverError, connect, join, open } from '../web/sigver.js'
+import { proxy } from './proxy.mjs'
+import { deadline, dial, start } from './sigver.mjs'
+
+const failed = (name, code) => (error) => {
+  assert.ok(error instanceof SigverError, error)
+  assert.deepEqual([error.name, error.code], [name, code], error.message)
+  assert.ok(error.message.length > 0)
+  return true
+}
+
+// next is the next thing that source brings, null at its end.
+async function next(source) {
+  const { value, done } = await deadline(source[Symbol.asyncIterator]().next(), () => `something of ${source.constructor.name}`)
+  return done ? null : value
+}
+
+function event(target, type) {
+  return deadline(new Promise((resolve) => target.addEventListener(type, resolve, { once: true })), () => type)
+}
+
+for (const transport of ['websocket', 'sse']) {
+  describe(transport, { concurrency: true }, () => {
+    const common = { transport, WebSocket }
+
+    // both is an Opener and a Joining, with the Link of each to the other.
+    const both = async (t, url, key, options = {}) => {
+      const opener = await open(url, key, { ...common, ...options })
+      t.after(() => opener.close())
+      const there = await join(url, key, { ...common, ...options })
+      t.after(() => there.close())
+      there.send('hello')
+      const here = await next(opener)
+      assert.equal(await next(here), 'hello')
+      return { opener, here, there }
+    }
+
+    test('an exchange, in order, and its end', async (t) => {
+      const { url } = await start(t, '--rate', '0')
+      const { opener, here, there } = await both(t, url, 'exchange ☎')
+      assert.deepEqual([opener.key, opener.state, opener.error, opener.transport], ['exchange ☎', 'open', null, transport])
+      assert.deepEqual([there.id, there.state, there.transport], [null, 'open', transport])
+      assert.ok(here.id > 0)
+      for (let i = 0; i < 300; i++) {
+        there.send({ i, text: 'ünï\r\n\u2028code 🎉' })
+        here.send([i])
+      }
+      for (let i = 0; i < 300; i++) {
+        assert.deepEqual(await next(here), { i, text: 'ünï\r\n\u2028code 🎉' })
+        assert.deepEqual(await next(there), [i])
+      }
+      for (const value of [null, 0, false, '', {}]) {
+        here.send(value)
+        assert.deepEqual(await next(there), value)
+      }
+      assert.throws(() => here.send(undefined), TypeError)
+      there.send('last words')
+      there.close()
+      assert.equal(await next(there), null)
+      assert.equal(await next(here), 'last words')
+      assert.equal(await next(here), null)
+      assert.deepEqual([here.state, here.error], ['closed', null])
+      assert.throws(() => here.send(1), failed('CLOSED', 0))
+      opener.close()
+      assert.equal(await next(opener), null)
+      assert.equal(opener.state, 'closed')
+      const again = await open(url, 'exchange ☎', common) // the key is free at once
+      again.close()
+    })
+
+    test('events instead of iteration, with what came before', async (t) => {
+      const { url } = await start(t)
+      const opener = await open(url, 'events', common)
+      const there = await join(url, 'events', common)
+      for (const data of [1, 2, 3]) there.send(data)
+      const { link } = await event(opener, 'joining')
+      const heard = []
+      await new Promise((resolve) => {
+        link.addEventListener('message', ({ data }) => heard.push(data) === 3 && resolve())
+      })
+      assert.deepEqual(heard, [1, 2, 3])
+      opener.close()
+      await event(there, 'close')
+      assert.equal(there.error.name, 'OPENER_NO_LONGER_AVAILABLE')
+    })
+
+    test('the end of an Opener ends its Joinings', async (t) => {
+      const { url } = await start(t)
+      const { opener, here, there } = await both(t, url, 'end')
+      opener.close()
+      assert.equal(await next(here), null)
+      await assert.rejects(next(there), failed('OPENER_NO_LONGER_AVAILABLE', 4020))
+      assert.equal(await next(there), null)
+      assert.throws(() => there.send(1), failed('OPENER_NO_LONGER_AVAILABLE', 4020))
+    })
+
+    test('refusals', async (t) => {
+      const { url } = await start(t, '--max-joinings', '1')
+      await both(t, url, 'taken')
+      await assert.rejects(open(url, 'taken', common), failed('KEY_EXISTS', 4010))
+      await assert.rejects(open(url, 'taken', { ...common, token: 'a guess' }), failed('KEY_EXISTS', 4010))
+      await assert.rejects(join(url, 'nobody', common), failed('KEY_UNKNOWN', 4011))
+      await assert.rejects(join(url, 'taken', common), failed('TOO_MANY_JOININGS', 4014))
+    })
+
+    test('what the server ends a connection for', async (t) => {
+      const { url } = await start(t, '--rate', '1', '--burst', '5')
+      const { there } = await both(t, url, 'large')
+      there.send('x'.repeat(70_000))
+      await assert.rejects(next(there), failed('MESSAGE_TOO_BIG', 1009))
+      const many = await join(url, 'large', common)
+      for (let i = 0; i < 20; i++) many.send(i)
+      await assert.rejects(next(many), failed('RATE_LIMITED', 4029))
+    })
+
+    test('abort before, during and after', async (t) => {
+      const { url } = await start(t)
+      const reason = new Error('enough')
+      await assert.rejects(open(url, 'abort', { ...common, signal: AbortSignal.abort(reason) }), reason)
+
+      const silent = net.createServer(() => {}).listen(0, '127.0.0.1')
+      t.after(() => silent.close())
+      await once(silent, 'listening')
+      const during = new AbortController()
+      const waiting = join(`http://127.0.0.1:${silent.address().port}`, 'abort', { ...common, signal: during.signal })
+      const [socket] = await once(silent, 'connection')
+      during.abort(reason)
+      await assert.rejects(waiting, reason)
+      socket.destroy()
+
+      const after = new AbortController()
+      const { opener, there } = await both(t, url, 'abort', { signal: after.signal })
+      after.abort(reason)
+      assert.deepEqual([opener.state, there.state], ['closed', 'closed'])
+      assert.equal(await next(opener), null)
+      const again = await open(url, 'abort', { ...common, token: opener.token })
+      again.close()
+    })
+
+    test('a server that does not answer', async (t) => {
+      // It accepts connections and the first message, and leaves it at that.
+      const server = http.createServer((request, response) => {
+        if (request.method === 'POST') return response.end()
+        response.writeHead(200, { 'Content-Type': 'text/event-stream' }).write('event: auth\ndata: t\n\n')
+      })
+      new WebSocketServer({ server })
+      t.after(() => server.close() && server.closeAllConnections())
+      await once(server.listen(0, '127.0.0.1'), 'listening')
+      const url = `ws://127.0.0.1:${server.address().port}`
+      await assert.rejects(open(url, 'key', { ...common, timeout: 100 }), failed('TIMEOUT', 0))
+    })
+
+    test('nobody there', async (t) => {
+      const nobody = net.createServer().listen(0, '127.0.0.1')
+      await once(nobody, 'listening')
+      const { port } = nobody.address()
+      nobody.close()
+      await assert.rejects(open(`ws://127.0.0.1:${port}`, 'key', common), failed('UNREACHABLE', 0))
+    })
+
+    test('a cut connection: the Opener takes its key over, with its Joinings', async (t) => {
+      const server = await start(t)
+      const way = await proxy(t, server.url)
+      const opener = await open(way.url, 'cut', common)
+      t.after(() => opener.close())
+      const there = await join(server.url, 'cut', common)
+      t.after(() => there.close())
+      there.send('before')
+      const here = await next(opener)
+      assert.equal(await next(here), 'before')
+
+      for (let round = 0; round < 2; round++) {
+        const states = []
+        opener.addEventListener('statechange', () => states.push(opener.state))
+        way.down()
+        way.cut()
+        await event(opener, 'statechange')
+        assert.equal(opener.state, 'reconnecting')
+        here.send('while it is away')
+        here.send('and another')
+        there.send('meanwhile')
+        way.up()
+        await event(opener, 'statechange')
+        assert.deepEqual(states, ['reconnecting', 'open'])
+        assert.equal(await next(there), 'while it is away')
+        assert.equal(await next(there), 'and another')
+        there.send('after')
+        // What the server sent into the cut connection is lost.
+        const got = await next(here)
+        if (got === 'meanwhile') assert.equal(await next(here), 'after')
+        else assert.equal(got, 'after')
+      }
+      for (let i = 0; i < 5; i++) way.cut() // and while it comes back
+      await event(opener, 'statechange')
+      opener.close()
+    })
+
+    test('a server that is killed and started again', async (t) => {
+      const first = await start(t)
+      const { port } = new URL(first.url)
+      const opener = await open(first.url, 'again', common)
+      const joining = await join(first.url, 'again', common)
+      const lost = event(opener, 'statechange')
+      first.kill('SIGKILL')
+      await assert.rejects(next(joining), failed('CONNECTION_LOST', 1006))
+      await lost
+      await first.ended()
+      const second = await start(t, '--port', port)
+      await event(opener, 'statechange')
+      assert.equal(opener.state, 'open')
+      const there = await join(second.url, 'again', common)
+      there.send('found')
+      const here = await next(opener)
+      assert.equal(await next(here), 'found')
+      here.send('back')
+      assert.equal(await next(there), 'back')
+      opener.close()
+
+      const staying = await open(second.url, 'no', { ...common, reconnect: false })
+      second.kill('SIGTERM')
+      await assert.rejects(next(staying), failed('GOING_AWAY', 1001))
+    })
+
+    test('a key that is somebody else’s when the Opener comes back', async (t) => {
+      const server = await start(t)
+      const way = await proxy(t, server.url)
+      const opener = await open(way.url, 'lost', common)
+      way.down()
+      way.cut()
+      await event(opener, 'statechange')
+      const thief = await dial(t, server)
+      thief.send({ open: 'lost', token: opener.token })
+      await thief.want({ isKeyOk: true })
+      const other = await dial(t, server)
+      await thief.close()
+      await other.open('lost')
+      way.up()
+      await assert.rejects(next(opener), failed('KEY_EXISTS', 4010))
+      assert.equal(opener.state, 'closed')
+    })
+
+    test('a second Opener with the token', async (t) => {
+      const { url } = await start(t)
+      const { opener, here, there } = await both(t, url, 'moved', { token: 'secret' })
+      const second = await open(url, 'moved', { ...common, token: 'secret' })
+      await assert.rejects(next(opener), failed('KEY_TAKEN_OVER', 4012))
+      await assert.rejects(next(here), failed('KEY_TAKEN_OVER', 4012))
+      there.send('to whoever has it')
+      const link = await next(second)
+      assert.equal(link.id, here.id)
+      assert.equal(await next(link), 'to whoever has it')
+      second.close()
+    })
+
+    test('a bounded number of messages waits for an Opener to come back', async (t) => {
+      const server = await start(t)
+      const way = await proxy(t, server.url)
+      const { opener, here } = await both(t, way.url, 'bounded')
+      way.down()
+      way.cut()
+      await event(opener, 'statechange')
+      for (let i = 0; i < 1000; i++) here.send(i)
+      assert.throws(() => here.send(1000), failed('CONNECTION_LOST', 0))
+      opener.close()
+      assert.throws(() => here.send(1), failed('CLOSED', 0))
+    })
+
+    test('trace sees every message', async (t) => {
+      const { url } = await start(t)
+      const seen = []
+      const { here, there } = await both(t, url, 'traced', { token: 's', trace: (direction, message) => seen.push({ direction, message }) })
+      here.send('x')
+      assert.equal(await next(there), 'x')
+      const { id } = here
+      assert.deepEqual(seen, [
+        { direction: 'out', message: { open: 'traced', token: 's' } },
+        { direction: 'in', message: { isKeyOk: true } },
+        { direction: 'out', message: { join: 'traced' } },
+        { direction: 'in', message: { isKeyOk: true } },
+        { direction: 'out', message: { data: 'hello' } },
+        { direction: 'in', message: { id, data: 'hello' } },
+        { direction: 'out', message: { id, data: 'x' } },
+        { direction: 'in', message: { data: 'x' } },
+      ])
+    })
+
+    test('a process ends when all is closed', async (t) => {
+      const { url } = await start(t)
+      const child = spawn(process.execPath, [fileURLToPath(new URL('ends.mjs', import.meta.url)), url, transport])
+      t.after(() => child.kill('SIGKILL'))
+      let said = ''
+      child.stdout.on('data', (text) => (said += text))
+      child.stderr.on('data', (text) => (said += text))
+      const [code] = await deadline(once(child, 'exit'), () => `the end of the process:\n${said}`)
+      assert.deepEqual([code, said], [0, 'done\n'])
+    })
+  })
+}
+
+test('one with WebSocket, one with Server-Sent Events', async (t) => {
+  const { url } = await start(t)
+  for (const [one, other] of [['websocket', 'sse'], ['sse', 'websocket']]) {
+    const opener = await open(url, one, { transport: one, WebSocket })
+    const there = await join(url, one, { transport: other, WebSocket })
+    there.send(1)
+    const here = await next(opener)
+    here.send(2)
+    assert.deepEqual([await next(here), await next(there)], [1, 2])
+    opener.close()
+  }
+})
+
+describe('left to choose', () => {
+  test('it takes WebSocket', async (t) => {
+    const { url } = await start(t)
+    const opener = await open(url.replace('ws:', 'http:'), 'auto', { WebSocket })
+    assert.equal(opener.transport, 'websocket')
+    await assert.rejects(join(url, 'nobody', { WebSocket }), failed('KEY_UNKNOWN', 4011))
+    opener.close()
+  })
+
+  test('it takes Server-Sent Events where no WebSocket gets through', async (t) => {
+    const { url } = await start(t)
+    // A proxy as there are some: it knows nothing of Upgrade.
+    const forward = http.createServer((request, response) => {
+      const { 'upgrade': _, connection: __, ...headers } = request.headers
+      const on = http.request(url.replace('ws:', 'http:') + request.url, { method: request.method, headers }, (answer) => {
+        response.writeHead(answer.statusCode, answer.headers)
+        response.flushHeaders()
+        answer.pipe(response)
+      })
+      on.on('error', () => response.destroy())
+      response.on('close', () => on.destroy())
+      request.pipe(on)
+    })
+    await once(forward.listen(0, '127.0.0.1'), 'listening')
+    t.after(() => forward.close() && forward.closeAllConnections())
+    const by = `ws://127.0.0.1:${forward.address().port}`
+    const opener = await open(by, 'auto', { WebSocket })
+    assert.equal(opener.transport, 'sse')
+    const there = await join(by, 'auto', { WebSocket })
+    there.send('hello')
+    assert.equal(await next(await next(opener)), 'hello')
+    opener.close()
+    const without = await open(by, 'auto', { WebSocket: undefined })
+    assert.equal(without.transport, 'sse')
+    without.close()
+  })
+
+  test('it is told when the server is full', async (t) => {
+    const { url } = await start(t, '--max-connections', '1')
+    const opener = await open(url, 'full', { WebSocket })
+    await assert.rejects(join(url, 'full', { WebSocket }), failed('TRY_AGAIN_LATER', 1013))
+    opener.close()
+  })
+})
+
+test('bad arguments are named before there is a connection', async () => {
+  const nowhere = 'ws://127.0.0.1:1'
+  for (const key of ['', 'x'.repeat(513), 5, undefined, null]) {
+    await assert.rejects(open(nowhere, key), failed('BAD_KEY', 0))
+    await assert.rejects(join(nowhere, key), failed('BAD_KEY', 0))
+  }
+  await assert.rejects(open(nowhere, 'key', { token: '' }), failed('BAD_TOKEN', 0))
+  await assert.rejects(open('ftp://somewhere', 'key'), TypeError)
+  await assert.rejects(open('nothing', 'key'), TypeError)
+  await assert.rejects(open(nowhere, 'key', { transport: 'pigeon' }), TypeError)
+})
+
+test('512 characters of any kind are a key', async (t) => {
+  const { url } = await start(t)
+  const key = '🎈'.repeat(512)
+  const opener = await open(url, key, { WebSocket })
+  const there = await join(url, key, { WebSocket })
+  there.close()
+  opener.close()
+})
+
+test('without WebRTC there is an error that says so', async (t) => {
+  const { url } = await start(t)
+  const opener = await open(url, 'no WebRTC', { WebSocket })
+  const link = await join(url, 'no WebRTC', { WebSocket })
+  await assert.rejects(connect(link), failed('UNSUPPORTED', 0))
+  opener.close()
+})
