@@ -93,6 +93,7 @@ for (const secure of [false, true]) {
     }
     const stream = curl('-N', '-i', '-H', 'Accept: text/event-stream')
     afterwards(t, () => stream.kill('SIGKILL'))
+    const ended = once(stream, 'close')
     let said = ''
     let more = () => {}
     stream.stdout.on('data', (text) => {
@@ -125,7 +126,7 @@ for (const secure of [false, true]) {
     await post(`${token}@nonsense`)
     const [, code] = await told(/event: close\ndata: {"code":(\d+),"reason":".+"}\n\n$/)
     assert.equal(code, '4000')
-    assert.deepEqual(await deadline(once(stream, 'close'), () => 'the end of the stream'), [0, null])
+    assert.deepEqual(await deadline(ended, () => 'the end of the stream'), [0, null])
     await joining.wantClose(4020, 'OPENER_NO_LONGER_AVAILABLE')
   })
 }

@@ -24,7 +24,7 @@ export class Messages {
         element('span', { className: 'meaning', textContent: meaning(direction, message, other, this.#asked) }),
         element('span', { className: 'bytes', textContent: `${new TextEncoder().encode(text).length} B` }),
       ]),
-      element('pre', { textContent: JSON.stringify(shown, null, 2).replaceAll('\\r\\n', '\n') }),
+      element('pre', { tabIndex: 0, textContent: JSON.stringify(shown, null, 2).replaceAll('\\r\\n', '\n') }),
     ])
     this.#append(element('li', { className: direction }, [entry]))
   }
