@@ -67,3 +67,6 @@ func (s *Set) Blocked(c *Conn) bool {
 	defer c.mu.Unlock()
 	return c.blocked
 }
+
+// Halved cuts the first TLS record into two.
+var Halved = halved

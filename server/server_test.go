@@ -2,10 +2,17 @@ package server_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"runtime"
 	"strings"
@@ -146,8 +153,115 @@ func TestNothingIsLeftOfAnyWayToGo(t *testing.T) {
 			_, _, err := c.Read(t.Context())
 			require.Equal(t, websocket.StatusCode(4000), websocket.CloseStatus(err))
 		},
+		func(i int) { // a stream with a key that breaks off, and one that says nonsense
+			require.Equal(t, `{"isKeyOk":true}`, overStream(t, s, fmt.Appendf(nil, `{"open":"stream %d"}`, i)))
+			require.Equal(t, "close 4000", overStream(t, s, []byte("nonsense")))
+		},
+		func(int) { // a visit
+			resp, err := http.Get("http://" + s.Addr().String() + "/healthz")
+			require.NoError(t, err)
+			_, _ = io.Copy(io.Discard, resp.Body)
+			require.NoError(t, resp.Body.Close())
+			http.DefaultClient.CloseIdleConnections()
+		},
 	}
-	ways[3](-1) // what the runtime opens once is open now
+	nothingIsLeft(t, s, ways)
+}
+
+// The same over TLS.
+func TestNothingIsLeftOfAnyWayToGoOverTLS(t *testing.T) {
+	c := config(t)
+	var pool *x509.CertPool
+	c.TLS, pool = selfSigned(t)
+	s := start(t, c)
+	trusting := &tls.Config{RootCAs: pool, ServerName: "localhost"}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trusting, DisableKeepAlives: true}}
+	begin := func() net.Conn {
+		c, err := net.Dial("tcp", s.Addr().String())
+		require.NoError(t, err)
+		return c
+	}
+	nothingIsLeft(t, s, []func(int){
+		func(int) { // half a hello
+			c := begin()
+			_, err := io.WriteString(c, "\x16\x03\x01\x02\x00\x01")
+			require.NoError(t, err)
+			require.NoError(t, c.Close())
+		},
+		func(int) { // no hello at all
+			c := begin()
+			_, err := io.WriteString(c, "GET / HTTP/1.1\r\n\r\n")
+			require.NoError(t, err)
+			answer, err := io.ReadAll(c)
+			require.NoError(t, err)
+			require.Contains(t, string(answer), "400")
+			require.NoError(t, c.Close())
+		},
+		func(int) { // one that trusts nobody
+			c := begin()
+			require.Error(t, tls.Client(c, &tls.Config{ServerName: "localhost"}).Handshake())
+			require.NoError(t, c.Close())
+		},
+		func(int) { // a handshake, and a reset
+			c := begin()
+			require.NoError(t, tls.Client(c, trusting).Handshake())
+			require.NoError(t, c.(*net.TCPConn).SetLinger(0))
+			require.NoError(t, c.Close())
+		},
+		func(i int) { // an Opener that breaks off, and one in good order
+			for _, end := range []func(*websocket.Conn) error{
+				(*websocket.Conn).CloseNow,
+				func(c *websocket.Conn) error { return c.Close(websocket.StatusNormalClosure, "") },
+			} {
+				c, _, err := websocket.Dial(t.Context(), s.URL(), &websocket.DialOptions{HTTPClient: client})
+				require.NoError(t, err)
+				say(t, c, fmt.Sprintf(`{"open":"%d %p"}`, i, c))
+				require.Equal(t, `{"isKeyOk":true}`, hear(t, c))
+				require.NoError(t, end(c))
+			}
+		},
+		func(int) { // a visit
+			resp, err := client.Get("https://" + s.Addr().String() + "/healthz")
+			require.NoError(t, err)
+			_, _ = io.Copy(io.Discard, resp.Body)
+			require.NoError(t, resp.Body.Close())
+		},
+		func(int) { // a stream that breaks off
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+s.Addr().String(), nil)
+			require.NoError(t, err)
+			req.Header.Set("Accept", "text/event-stream")
+			resp, err := client.Do(req)
+			require.NoError(t, err)
+			_, err = io.ReadFull(resp.Body, make([]byte, len("event: auth")))
+			require.NoError(t, err)
+			_ = resp.Body.Close()
+		},
+	})
+}
+
+// selfSigned is a certificate of the server's, and who trusts it.
+func selfSigned(t testing.TB) (*tls.Config, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	require.NoError(t, err)
+	leaf, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{"http/1.1"}}, pool
+}
+
+// nothingIsLeft goes each way many times.
+func nothingIsLeft(t *testing.T, s *server.Server, ways []func(int)) {
+	t.Helper()
+	for i, way := range ways {
+		way(-1 - i) // what the runtime opens once is open now
+	}
 	settle := func() (files, goroutines int) {
 		require.Eventually(t, func() bool { return s.Connections() == 0 }, patience, time.Millisecond)
 		return openFiles(t), runtime.NumGoroutine()

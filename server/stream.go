@@ -29,8 +29,8 @@ func parseToken(text string) (t token, ok bool) {
 	if len(text) != tokenText.EncodedLen(len(t)) {
 		return t, false
 	}
-	_, err := tokenText.Strict().Decode(t[:], []byte(text))
-	return t, err == nil
+	n, err := tokenText.Strict().Decode(t[:], []byte(text))
+	return t, err == nil && n == len(t) // ends of lines would be passed over
 }
 
 // stream is a client that has its messages by Server-Sent Events.
