@@ -14,7 +14,7 @@ ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race fuzz lint node chromium e2e microbench bench bench-compare bench-peers test-peers clean
+.PHONY: help run build test race fuzz lint node chromium tools e2e microbench bench bench-compare bench-peers test-peers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,7 +63,11 @@ chromium:
 	@command -v chromium >/dev/null || \
 		{ $(ROOT) apt-get update && $(ROOT) apt-get install -y --no-install-recommends chromium; }
 
-e2e: build node chromium ## drive the built server with Node.js and a browser; installs both if missing
+tools:
+	@missing=; for tool in curl openssl; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+		[ -z "$$missing" ] || { $(ROOT) apt-get update && $(ROOT) apt-get install -y --no-install-recommends $$missing; }
+
+e2e: build node chromium tools ## drive the built server with Node.js and a browser; installs what of these is missing
 	cd e2e && npm ci && npm test
 
 microbench: ## run the Go benchmarks

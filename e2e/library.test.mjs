@@ -1,7 +1,7 @@
 // The client library in Node.js: both transports, what goes wrong, and coming back.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import http from 'node:http'
 import net from 'node:net'
 import { describe, test } from 'node:test'
@@ -139,7 +139,9 @@ for (const transport of ['websocket', 'sse']) {
 
       const after = new AbortController()
       const { opener, there } = await both(t, url, 'abort', { signal: after.signal })
+      assert.equal(getEventListeners(after.signal, 'abort').length, 2)
       after.abort(reason)
+      assert.equal(getEventListeners(after.signal, 'abort').length, 0, 'nothing listens any more')
       assert.deepEqual([opener.state, there.state], ['closed', 'closed'])
       assert.equal(await next(opener), null)
       const again = await open(url, 'abort', { ...common, token: opener.token })
@@ -157,6 +159,17 @@ for (const transport of ['websocket', 'sse']) {
       await once(server.listen(0, '127.0.0.1'), 'listening')
       const url = `ws://127.0.0.1:${server.address().port}`
       await assert.rejects(open(url, 'key', { ...common, timeout: 100 }), failed('TIMEOUT', 0))
+    })
+
+    test('something else than a sigver server', async (t) => {
+      const server = http.createServer((request, response) => {
+        if (request.method === 'POST') return response.end()
+        response.writeHead(200, { 'Content-Type': 'text/event-stream' }).write('event: auth\ndata: t\n\ndata: welcome\n\n')
+      })
+      new WebSocketServer({ server }).on('connection', (socket) => socket.send('welcome'))
+      t.after(() => server.close() && server.closeAllConnections())
+      await once(server.listen(0, '127.0.0.1'), 'listening')
+      await assert.rejects(open(`ws://127.0.0.1:${server.address().port}`, 'key', common), failed('PROTOCOL_ERROR', 1002))
     })
 
     test('nobody there', async (t) => {

@@ -161,7 +161,7 @@ func (o *Options) Logger(w io.Writer) *slog.Logger {
 
 // Usage is the text of --help.
 func (o *Options) Usage() string {
-	return `sigver lets two WebRTC peers find each other over WebSocket.
+	return `sigver lets two WebRTC peers find each other over WebSocket or Server-Sent Events.
 
 Usage:
   sigver [flags]

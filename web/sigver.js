@@ -58,6 +58,7 @@ export async function join(url, key, options = {}) {
     close: (error) => link[END](error.code === 1000 ? null : error),
   })
   dialer.onabort(() => link.close())
+  link.addEventListener('close', () => dialer.done())
   return link
 }
 
@@ -299,6 +300,7 @@ export class Opener extends Source {
 
   #end(error) {
     this.#error = error
+    this.#dialer.done()
     this.#become('closed')
     this.#wake()
     for (const link of this.#links.values()) link[END](error)
@@ -328,10 +330,14 @@ class Dialer {
     this.url = { websocket: address(url, 'ws'), sse: address(url, 'http') }
   }
 
+  // Until done, callback is called when the signal is aborted.
   onabort(callback) {
-    if (this.signal?.aborted) callback()
-    else this.signal?.addEventListener('abort', callback, { once: true })
+    if (this.signal?.aborted) return callback()
+    this.done = () => this.signal?.removeEventListener('abort', callback)
+    this.signal?.addEventListener('abort', callback)
   }
+
+  done() {}
 
   // Without a transport that has worked before, and left to choose, it takes SSE
   // if there is no WebSocket to be had.
@@ -438,7 +444,11 @@ class Wire {
 
   #receive(text) {
     if (this.#closed) return
-    const message = JSON.parse(text)
+    const message = parse(text)
+    if (!message) {
+      this.#way.close()
+      return this.#end(new SigverError('PROTOCOL_ERROR', 'what answered is no sigver server', 1002))
+    }
     this.#trace?.('in', message)
     if ('isKeyOk' in message || !this.#on.open) this.#on.message(message)
     else this.#kept.push(message) // right behind the acceptance
@@ -448,6 +458,15 @@ class Wire {
     if (this.#closed) return
     this.#closed = error
     this.#on.close(error)
+  }
+}
+
+// parse returns the object that text is, if it is one.
+function parse(text) {
+  try {
+    return Object(JSON.parse(text))
+  } catch {
+    return null
   }
 }
 

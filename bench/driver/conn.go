@@ -26,7 +26,7 @@ const (
 // conn is one client of the server.
 type conn struct {
 	d      *driver
-	fd     int     // -1 with a tunnel, and when closed
+	fd     int     // -1 before a tunnel is dug, and when closed
 	tunnel *tunnel // wss only
 	index  int     // in d.conns
 	mask   [4]byte
@@ -55,19 +55,13 @@ func (d *driver) dial(p *pair, number int) *conn {
 	d.conns = append(d.conns, c)
 	d.peak = max(d.peak, len(d.conns))
 	c.expect("the WebSocket handshake")
-	if d.dialer.secure != nil {
-		c.tunnel = dig(c)
-		c.send(d.dialer.request)
-		return c
-	}
 	fd, err := d.dialer.socket()
-	if err == nil {
-		c.fd = fd
-		err = d.loop.Add(fd, func(r poller.Readiness) {
-			d.beginTurn()
-			c.ready(r)
-			d.endTurn()
-		})
+	switch {
+	case err != nil:
+	case d.dialer.secure != nil:
+		c.tunnel = dig(c, fd)
+	default:
+		err = c.watch(fd)
 	}
 	if err != nil {
 		d.loop.Post(func() {
@@ -81,6 +75,21 @@ func (d *driver) dial(p *pair, number int) *conn {
 	// the socket says that it would block.
 	c.send(d.dialer.request)
 	return c
+}
+
+// watch takes fd, which is connected or being connected.
+func (c *conn) watch(fd int) error {
+	d := c.d
+	err := d.loop.Add(fd, func(r poller.Readiness) {
+		d.beginTurn()
+		c.ready(r)
+		d.endTurn()
+	})
+	if err != nil {
+		return errors.Join(err, poller.CloseFD(fd))
+	}
+	c.fd = fd
+	return nil
 }
 
 // expect sets the time for the next step, calm lifts it.
@@ -102,14 +111,27 @@ func (c *conn) ready(r poller.Readiness) {
 	if c.state == closed || r&(poller.Readable|poller.Failed) == 0 {
 		return
 	}
-	n, err := poller.Read(c.fd, c.d.read)
+	if c.tunnel == nil {
+		c.received(poller.Read(c.fd, c.d.read))
+		return
+	}
+	// Epoll does not know what crypto/tls has read already.
+	for c.received(c.tunnel.read(c.d.read)) {
+	}
+}
+
+// received deals with the n bytes in d.read, or with err. There may be more if
+// it is true.
+func (c *conn) received(n int, err error) bool {
 	switch {
 	case errors.Is(err, poller.ErrAgain):
+		return false
 	case err != nil || n == 0:
 		c.ended(err)
-	default:
-		c.feed(c.d.read[:n])
+		return false
 	}
+	c.feed(c.d.read[:n])
+	return c.state != closed
 }
 
 // ended: the server has closed the stream, with an error or, if that is nil,
@@ -318,25 +340,33 @@ func (c *conn) close() {
 
 // flush writes what is queued.
 func (c *conn) flush() {
-	if c.state == closed || len(c.out) == 0 {
+	if c.fd < 0 || len(c.out) == 0 && !c.blocked {
 		return
 	}
-	if c.tunnel != nil {
-		c.tunnel.write(c.out)
-		c.sentAll()
-		return
-	}
-	n, err := poller.Write(c.fd, c.out[c.written:])
-	if err != nil && !errors.Is(err, poller.ErrAgain) {
+	all, err := c.write()
+	if err != nil {
 		c.ended(err)
 		return
 	}
-	if c.written += n; c.written == len(c.out) {
+	c.watchWritable(!all)
+}
+
+// write gives the socket what it takes. all says that it took everything.
+func (c *conn) write() (all bool, err error) {
+	if c.tunnel != nil {
+		all, err = c.tunnel.write(c.out)
 		c.sentAll()
-		c.watchWritable(false)
-		return
+		return all, err
 	}
-	c.watchWritable(true)
+	n, err := poller.Write(c.fd, c.out[c.written:])
+	if err != nil && !errors.Is(err, poller.ErrAgain) {
+		return false, err
+	}
+	if c.written += n; c.written < len(c.out) {
+		return false, nil
+	}
+	c.sentAll()
+	return true, nil
 }
 
 func (c *conn) sentAll() {
@@ -385,14 +415,14 @@ func (c *conn) drop() {
 	}
 	d := c.d
 	c.state = closed
+	if c.tunnel != nil {
+		c.tunnel.close()
+	}
 	if c.fd >= 0 {
 		// Both fail for numbers only that are not ours, and this one is.
 		_ = d.loop.Remove(c.fd)
 		_ = poller.CloseFD(c.fd)
 		c.fd = -1
-	}
-	if c.tunnel != nil {
-		c.tunnel.close()
 	}
 	last := d.conns[len(d.conns)-1]
 	d.conns[c.index], last.index = last, c.index
