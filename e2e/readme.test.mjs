@@ -29,10 +29,9 @@ for (const file of ['README.md', 'web/README.md']) {
       assert.ok(code.split('\n').length < 15)
       const page = await visit(t, browser, url, { bypassCSP: true })
       page.on('console', (message) => said.push(message.text()))
-      const answered = page.waitForResponse(/sigver\.js$/)
-      await page.addScriptTag({ type: 'module', content: here(code, url) + '\nwindow.done = true' })
-      await answered
-      if (code === opener) await page.waitForTimeout(300)
+      // One line more, to know when the key is there.
+      await page.addScriptTag({ type: 'module', content: here(code, url).replace('for await', 'window.ready = true\nfor await') })
+      if (code === opener) await page.waitForFunction(() => window.ready)
     }
     const end = Date.now() + 10_000
     while (said.length === 0 && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20))
