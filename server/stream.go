@@ -36,7 +36,10 @@ func parseToken(text string) (t token, ok bool) {
 // stream is a client that has its messages by Server-Sent Events.
 type stream struct {
 	client
-	token token // immutable
+
+	// Immutable, and there before anybody finds the stream.
+	token token
+	home  *worker
 }
 
 // streams finds them by their tokens.
@@ -108,7 +111,7 @@ func (s *Server) getStream(w http.ResponseWriter, r *http.Request) {
 // serveStream makes v, whose client is admitted, a stream. Loop only.
 func (w *worker) serveStream(v *visitor) {
 	s := w.server
-	st := new(stream)
+	st := &stream{home: w}
 	_, _ = rand.Read(st.token[:]) // never fails
 	s.router.Attach(&st.Session, &st.Conn)
 	head := protocol.AppendAuthEvent([]byte(streamHead), tokenText.EncodeToString(st.token[:]))
@@ -150,7 +153,7 @@ func (s *Server) postMessage(w http.ResponseWriter, r *http.Request) {
 // is false if there is no stream any more.
 func (s *Server) deliver(st *stream, message []byte) bool {
 	done := make(chan bool, 1)
-	st.worker().loop.Post(func() { done <- st.Deliver(message) })
+	st.home.loop.Post(func() { done <- st.Deliver(message) })
 	select {
 	case ok := <-done:
 		return ok
