@@ -13,7 +13,8 @@ import (
 // use a library that is everybody's temptation. docs/ARCHITECTURE.md says why.
 var (
 	mayImport = map[string][]string{
-		"sigver":             {"sigver/certificate", "sigver/memory", "sigver/options", "sigver/poller", "sigver/server"},
+		"sigver/admin":       {"sigver/conn", "sigver/protocol", "sigver/server"},
+		"sigver":             {"sigver/admin", "sigver/certificate", "sigver/memory", "sigver/options", "sigver/poller", "sigver/server"},
 		"sigver/options":     {"sigver/certificate", "sigver/server"},
 		"sigver/server":      {"sigver/conn", "sigver/poller", "sigver/protocol", "sigver/router", "sigver/web"},
 		"sigver/conn":        {"sigver/poller", "sigver/protocol"},

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"sigver/admin"
 	"sigver/certificate"
 	"sigver/memory"
 	"sigver/options"
@@ -78,6 +79,22 @@ func run() int {
 	}
 	if err != nil {
 		return complain(exitFailed, err)
+	}
+
+	if opts.Admin != "" {
+		operator, err := admin.Listen(opts.Admin, srv, version, log)
+		if err != nil {
+			return complain(exitFailed, err)
+		}
+		// It answers to the end, also while clients are being sent away.
+		whole, end := context.WithCancel(context.Background())
+		defer end()
+		go func() {
+			if err := operator.Serve(whole); err != nil {
+				log.Error("the operator's side ended", "error", err)
+			}
+		}()
+		log.Info("operator's side", "address", operator.Addr())
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"strings"
 	"sync"
@@ -375,7 +376,7 @@ func TestGoAwayAndDrop(t *testing.T) {
 		half.send("GET / ")
 		closing.Close(4000, "")
 		closing.Flush()
-		l.set.GoAway()
+		l.set.GoAway(math.MaxInt)
 		half.wantRefusal(t, 503)
 		open.wantClose(t, 1001)
 		closing.wantClose(t, 4000)

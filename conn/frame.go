@@ -102,6 +102,8 @@ func (c *Conn) data(h ws.Header, payload []byte) {
 }
 
 func (c *Conn) message(text []byte) {
+	c.set.stats.Received++
+	c.set.stats.ReceivedBytes += uint64(len(text))
 	if !utf8.Valid(text) {
 		c.fail(protocol.InvalidPayload, "the text is not valid UTF-8")
 		return

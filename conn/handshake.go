@@ -73,6 +73,7 @@ func (c *Conn) handshake(b []byte) int {
 		c.refuse(refusal)
 		return size
 	}
+	c.shookHands()
 	c.state = stateOpen
 	c.deadline = c.set.after(c.set.limits.Idle)
 	c.queue(answer)
@@ -81,6 +82,10 @@ func (c *Conn) handshake(b []byte) int {
 
 // refuse answers the handshake with an HTTP error and ends the connection.
 func (c *Conn) refuse(r *Refusal) {
+	if c.set.stats.Refused == nil {
+		c.set.stats.Refused = make(map[int]uint64)
+	}
+	c.set.stats.Refused[r.Status]++
 	c.queue(r.append(nil))
 	c.beginClosing()
 }
@@ -98,7 +103,7 @@ func (r *Refusal) append(b []byte) []byte {
 	b = strconv.AppendInt(b, int64(r.Status), 10)
 	b = append(b, ' ')
 	b = append(b, http.StatusText(r.Status)...)
-	b = append(b, "\r\nContent-Type: text/plain; charset=utf-8\r\n"...)
+	b = append(b, "\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"...)
 	if r.upgrade {
 		b = append(b, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: upgrade, close\r\n"...)
 	} else {

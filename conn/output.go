@@ -15,9 +15,13 @@ const keptOutput = 64 << 10
 
 // output is what a connection has to write.
 type output struct {
-	bytes  []byte
-	sent   int // bytes of it that the socket has taken
-	header [ws.MaxHeaderSize]byte
+	bytes []byte
+	sent  int // bytes of it that the socket has taken
+
+	messages int   // that were added to bytes
+	uses     int   // times that it was taken from outputs
+	since    int64 // nanotime of that, if this time is sampled
+	header   [ws.MaxHeaderSize]byte
 }
 
 // Write appends p. It never fails.
@@ -33,6 +37,14 @@ func (o *output) Write(p []byte) (int, error) {
 	}
 	o.bytes = append(o.bytes, p...)
 	return len(p), nil
+}
+
+// position is how much of it the socket has taken.
+func (o *output) position() int {
+	if o == nil {
+		return 0
+	}
+	return o.sent
 }
 
 // outputs keeps idle buffers. Sends come from every loop, so it is one pool for
@@ -106,11 +118,12 @@ func (c *Conn) closedLocked(code protocol.CloseCode) {
 // appendLocked adds one unmasked, unfragmented frame to the output, or a
 // message to a stream.
 func (c *Conn) appendLocked(op ws.OpCode, payload []byte) {
+	out := c.outputLocked()
+	out.messages++
 	if c.stream {
-		c.appendEventLocked(payload)
+		appendEvent(out, payload)
 		return
 	}
-	out := c.outputLocked()
 	header := ws.Header{Fin: true, OpCode: op, Length: int64(len(payload))}
 	// Neither can fail: the buffer is large enough, Write takes everything.
 	_ = ws.WriteHeaderBuffer(out, header, out.header[:])
@@ -122,6 +135,9 @@ func (c *Conn) appendLocked(op ws.OpCode, payload []byte) {
 func (c *Conn) outputLocked() *output {
 	if c.out == nil {
 		c.out = outputs.Get().(*output)
+		if c.out.uses++; c.out.uses%sampleEvery == 0 {
+			c.out.since = nanotime()
+		}
 	}
 	if !c.blocked {
 		c.dirtyLocked()
@@ -181,7 +197,9 @@ func (c *Conn) writeLocked() error {
 		return err
 	}
 	c.out.sent += n
+	c.set.written(n)
 	if c.out.sent == len(c.out.bytes) {
+		c.set.finished(c.out)
 		c.releaseOutputLocked()
 		return c.watchLocked(false)
 	}
@@ -189,11 +207,14 @@ func (c *Conn) writeLocked() error {
 }
 
 func (c *Conn) writeSecureLocked(sec *secure) error {
+	before := c.out.position()
 	done, err := sec.write(c.out)
 	if err != nil {
 		return err
 	}
+	c.set.written(c.out.position() - before)
 	if c.out != nil && c.out.sent == len(c.out.bytes) {
+		c.set.finished(c.out)
 		c.releaseOutputLocked()
 	}
 	return c.watchLocked(!done)
@@ -222,6 +243,6 @@ func recycle(out *output) {
 	if out == nil || cap(out.bytes) > keptOutput {
 		return
 	}
-	out.bytes, out.sent = out.bytes[:0], 0
+	out.bytes, out.sent, out.messages, out.since = out.bytes[:0], 0, 0, 0
 	outputs.Put(out)
 }

@@ -36,8 +36,10 @@ type Set struct {
 	queued []*Conn         // in line for a TLS handshake, some closed meanwhile
 	away   []handshakeAway // the oldest first
 	start  time.Time
-	now    uint32 // milliseconds since start, as of the last tick; wraps after 49 days
+	now    uint32 // milliseconds since start, as of the last tick or later; wraps after 49 days
+	ticked uint32 // now of the last tick
 	swept  int    // how far the present sweep has come
+	stats  Stats
 
 	buf    []byte
 	inputs []*input // idle ones
@@ -65,6 +67,8 @@ func NewSet(loop *poller.Loop, limits *Limits, onTick func()) (*Set, error) {
 // non-blocking socket and c's from here on: it is closed even if an error is
 // returned. In that case events is not used. Loop only.
 func (s *Set) Serve(c *Conn, fd int, events Events) error {
+	s.setClock()
+	s.stats.Accepted++
 	c.begin(s, events)
 	c.deadline = s.after(s.limits.Handshake)
 	if s.TLS != nil {
@@ -89,9 +93,20 @@ func (s *Set) add(c *Conn) {
 	s.conns = append(s.conns, c)
 }
 
-// GoAway ends all connections as Conn.GoAway does. Loop only.
-func (s *Set) GoAway() {
-	s.each((*Conn).GoAway)
+// GoAway ends n connections, or all that there are, as Conn.GoAway does, and
+// returns how many are left that it could end. Loop only.
+func (s *Set) GoAway(n int) (left int) {
+	s.each(func(c *Conn) {
+		switch {
+		case c.state == stateClosing:
+		case n > 0:
+			n--
+			c.GoAway()
+		default:
+			left++
+		}
+	})
+	return left
 }
 
 // Drop closes all connections as they are. Loop only.

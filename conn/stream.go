@@ -40,10 +40,9 @@ func (c *Conn) Deliver(text []byte) bool {
 	return true
 }
 
-// appendEventLocked adds one event with a message as its data. A message is JSON
+// appendEvent adds one event with a message as its data. A message is JSON
 // without white space, so it is one line.
-func (c *Conn) appendEventLocked(message []byte) {
-	out := c.outputLocked()
+func appendEvent(out *output, message []byte) {
 	_, _ = out.Write(protocol.EventData)
 	_, _ = out.Write(message)
 	_, _ = out.Write(protocol.EventEnd)

@@ -11,7 +11,10 @@ import (
 // tick moves the clock and looks at a part of the connections, so that all of
 // them are looked at within SweepTime and no tick takes long.
 func (s *Set) tick() {
-	s.now = uint32(time.Since(s.start).Milliseconds())
+	before := s.ticked
+	s.setClock()
+	s.ticked = s.now
+	s.stats.Lag.observe(time.Duration(s.now-before)*time.Millisecond - tick)
 	if s.onTick != nil {
 		s.onTick()
 	}
@@ -26,6 +29,9 @@ func (s *Set) tick() {
 		s.conns[s.swept].sweep()
 	}
 }
+
+// setClock makes the set's clock exact for the moment.
+func (s *Set) setClock() { s.now = uint32(time.Since(s.start).Milliseconds()) }
 
 // after is the time of the set's clock in d from now, or 0 for never if d is 0.
 func (s *Set) after(d time.Duration) uint32 {

@@ -69,6 +69,7 @@ func (s *Set) ServeVisitor(c *Conn, v *Visitor, request []byte, events Events) e
 	if err := s.resume(c, v, events); err != nil {
 		return err
 	}
+	s.setClock()
 	c.deadline = s.after(s.limits.Handshake)
 	c.receive(request)
 	return nil

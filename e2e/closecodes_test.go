@@ -302,7 +302,7 @@ func TestCloseCodes(t *testing.T) {
 func TestStoppingServerSays1001(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(sig.String(), func(t *testing.T) {
-			s := start(t)
+			s := start(t, "--drain", "0")
 			opener, joining, idle := dial(t, s), dial(t, s), dial(t, s)
 			opener.open("stopping")
 			joining.join("stopping")

@@ -32,6 +32,8 @@ type Options struct {
 	Config server.Config
 	// Certificate names the files of TLS, all of them empty without it.
 	Certificate certificate.Files
+	// Admin is the address of the operator's side; empty: none.
+	Admin string
 
 	flags     *pflag.FlagSet
 	logLevel  string
@@ -89,6 +91,8 @@ func (o *Options) define() {
 	f.Var(durationOrOff(&c.Heartbeat, 30*time.Second, time.Second, 24*time.Hour), "heartbeat", "silence after which a client is pinged; closed after two more; 0: never")
 	f.Var(real(&c.Rate, 100, 0, 1e6), "rate", "messages per second and client; 0: no limit")
 	f.Var(real(&c.Burst, 500, 1, 1e6), "burst", "messages that a client may send at once")
+	f.Var(durationOrOff(&c.Drain, 10*time.Second, 100*time.Millisecond, time.Hour), "drain", "time over which clients are sent away when the server stops; 0: at once")
+	f.StringVar(&o.Admin, "admin", "", "address for metrics, health, status and profiles, as 127.0.0.1:9000; empty: none")
 	f.BoolVar(&c.NoDemo, "no-demo", false, "do not serve the demo page")
 	f.Var(oneOf(&o.logLevel, "info", "debug", "info", "warn", "error"), "log-level", "least level that is logged")
 	f.Var(oneOf(&o.logFormat, "text", "text", "json"), "log-format", "form of the log")

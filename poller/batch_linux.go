@@ -18,10 +18,15 @@ type batch struct {
 	posted   []func()
 	waking   bool // the eventfd was written and its event has not been dealt with
 
+	count uint64 // of batches in which something was to be flushed; loop only
+
 	// Loop only: the lists of the last batch, used again for the next.
 	spareFlushers []Flusher
 	sparePosted   []func()
 }
+
+// Batches is how many batches there were that had something to flush. Loop only.
+func (l *Loop) Batches() uint64 { return l.batch.count }
 
 // AtBatchEnd lets f.Flush run once on the loop, when the callbacks of the
 // present batch have run, or soon if the loop was waiting.
@@ -76,6 +81,9 @@ func (l *Loop) endBatch() {
 		b.flushers, b.posted = b.spareFlushers, b.sparePosted
 		b.mu.Unlock()
 
+		if len(flushers) > 0 {
+			b.count++
+		}
 		for _, fn := range posted {
 			fn()
 		}

@@ -45,6 +45,9 @@ func (*Loop) Post(func()) {}
 // Close returns ErrNeedsLinux.
 func (*Loop) Close() error { return ErrNeedsLinux }
 
+// Batches returns 0.
+func (l *Loop) Batches() uint64 { return 0 }
+
 // Read returns ErrNeedsLinux.
 func Read(int, []byte) (int, error) { return 0, ErrNeedsLinux }
 

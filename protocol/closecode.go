@@ -63,6 +63,12 @@ var codeNames = map[CloseCode]string{
 	RateLimited:             "RATE_LIMITED",
 }
 
+// Known reports whether c is one of the constants.
+func (c CloseCode) Known() bool {
+	_, known := codeNames[c]
+	return known
+}
+
 // String returns the code's name, for example KEY_EXISTS, or CODE_ and the
 // number for a code that is none of the constants.
 func (c CloseCode) String() string {

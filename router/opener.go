@@ -139,7 +139,11 @@ func (r *Router) leaveKey(s *Session) {
 	}
 	// Not under a lock: there can be very many. Nobody else has this map any
 	// more, and the sessions in it find nothing to leave when they go.
+	code, detail := protocol.OpenerNoLongerAvailable, "the Opener's connection is gone"
+	if r.stopping.Load() {
+		code, detail = protocol.GoingAway, "the server is stopping, and the Opener's connection is gone"
+	}
 	for _, orphan := range orphans {
-		orphan.peer.Close(protocol.OpenerNoLongerAvailable, "the Opener's connection is gone")
+		orphan.peer.Close(code, detail)
 	}
 }

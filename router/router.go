@@ -61,7 +61,8 @@ type Router struct {
 	shards      []paddedShard // a power of two of them
 	maxJoinings int
 
-	silent atomic.Bool // set once, by Silence
+	stopping atomic.Bool // set once, by Stopping
+	silent   atomic.Bool // set once, by Silence
 }
 
 // New returns a Router without keys. Its table is split into shards parts with
@@ -87,6 +88,10 @@ func New(shards, maxJoinings int) *Router {
 func (r *Router) Attach(s *Session, p Peer) {
 	s.peer = p
 }
+
+// Stopping makes the router tell the Joinings of an Opener that is gone that the
+// server is stopping, which is why it went: they must look for it elsewhere too.
+func (r *Router) Stopping() { r.stopping.Store(true) }
 
 // Silence makes the router tell nobody any more that somebody else is gone. It is
 // for the end of the program, when each is told that all are going: without it

@@ -285,3 +285,13 @@ func TestASilentRouterTellsNobody(t *testing.T) {
 	require.Zero(t, h.Stats())
 	require.NoError(t, h.Check())
 }
+
+func TestAnOpenerThatLeavesAStoppingServer(t *testing.T) {
+	h := start(t, 0)
+	opener := h.opener("k", "")
+	joining, _ := h.joining("k", opener)
+	h.Stopping()
+	opener.Gone()
+	joining.wantsClose(protocol.GoingAway)
+	require.NoError(t, h.Check())
+}

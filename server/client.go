@@ -29,9 +29,18 @@ var serverFull = &conn.Refusal{
 	Detail:     "the server has as many connections as it may have, try again later",
 }
 
+var serverStopping = &conn.Refusal{
+	Status:     http.StatusServiceUnavailable,
+	RetryAfter: 1,
+	Detail:     "the server is stopping, try again",
+}
+
 // Opening admits the client if there is room.
 func (c *client) Opening() *conn.Refusal {
 	s := c.worker().server
+	if s.leaving.Load() {
+		return serverStopping
+	}
 	if !s.admit() {
 		return serverFull
 	}
@@ -57,6 +66,9 @@ func (c *client) Message(text []byte) error {
 		return err
 	}
 	w.scratch, err = w.server.router.Handle(&c.Session, &w.message, w.scratch)
+	if err == nil && w.message.Data != nil {
+		w.relays++
+	}
 	if c.Bound() {
 		c.KeepOpen()
 	}
@@ -64,8 +76,10 @@ func (c *client) Message(text []byte) error {
 }
 
 // Leaving takes the client out of the key table.
-func (c *client) Leaving(protocol.CloseCode) {
-	s := c.worker().server
+func (c *client) Leaving(code protocol.CloseCode) {
+	w := c.worker()
+	s := w.server
+	w.left(code)
 	s.router.Gone(&c.Session)
 	s.admitted.Add(-1)
 }

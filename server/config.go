@@ -35,6 +35,9 @@ type Config struct {
 	TLS    *tls.Config
 	NoDemo bool // do not serve the page
 
+	// Drain is over what time clients are sent away when the server stops.
+	Drain time.Duration
+
 	Log *slog.Logger
 }
 

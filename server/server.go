@@ -41,10 +41,14 @@ type Server struct {
 	maxConnections int
 	whyLimit       string
 	maxSockets     int
+	drain          time.Duration
 
 	maxVisitors int
 	http        *http.Server
 	door        *door
+
+	begun   time.Time   // immutable after New
+	leaving atomic.Bool // set once, when there are to be no new clients
 
 	sockets  atomic.Int64  // accepted and not closed
 	visitors atomic.Int64  // those of them that are the HTTP server's
@@ -73,6 +77,8 @@ func New(config Config) (*Server, error) {
 		return nil, fmt.Errorf("cannot listen on %s: %w", addr, err)
 	}
 	s := &Server{
+		begun:          time.Now(),
+		drain:          config.Drain,
 		log:            config.Log,
 		addr:           bound,
 		limits:         config.limits(),

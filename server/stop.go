@@ -2,20 +2,26 @@ package server
 
 import (
 	"context"
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// stop ends all connections: no new ones, 1001 to each, and what is not gone
-// after stopTimeout is cut off.
+// drainTick is how often some clients are sent away while the server drains.
+const drainTick = 125 * time.Millisecond
+
+// stop ends all connections: no new ones, 1001 to each in the course of drain, and
+// what is not gone stopTimeout later is cut off.
 func (s *Server) stop() {
 	stats := s.router.Stats()
-	s.log.Info("stopping", "connections", s.admitted.Load(), "keys", stats.Keys)
+	s.log.Info("stopping", "connections", s.admitted.Load(), "keys", stats.Keys, "drain", s.drain)
+	s.leaving.Store(true)
+	s.router.Stopping()
+	s.onEveryLoop((*worker).stopAccepting)
+	s.sendAway()
 	s.router.Silence()
-	s.onEveryLoop(func(w *worker) {
-		w.stopAccepting()
-		w.clients.GoAway()
-	})
+	s.onEveryLoop(func(w *worker) { w.clients.GoAway(math.MaxInt) })
 	// Requests that are being answered may take as long as clients to leave.
 	deadline := time.Now().Add(stopTimeout)
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
@@ -25,6 +31,21 @@ func (s *Server) stop() {
 		time.Sleep(5 * time.Millisecond)
 	}
 	s.log.Info("stopped", "cut_off", s.sockets.Load())
+}
+
+// sendAway spreads the end of clients over drain, so that they are not all back
+// at the next server in one instant: as many each tick, but one at least, so that
+// a few of them do not make it wait.
+func (s *Server) sendAway() {
+	var left atomic.Int64
+	left.Store(s.admitted.Load())
+	for ticks := int64(s.drain / drainTick); ticks > 0 && left.Load() > 0; ticks-- {
+		each := int(left.Swap(0)/ticks/int64(len(s.workers))) + 1
+		s.onEveryLoop(func(w *worker) { left.Add(int64(w.clients.GoAway(each))) })
+		if left.Load() > 0 {
+			time.Sleep(drainTick)
+		}
+	}
 }
 
 // shut closes everything that New and Run have opened.

@@ -63,6 +63,12 @@ func (all *streams) remove(st *stream) {
 	delete(all.byToken, st.token)
 }
 
+func (all *streams) size() int {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return len(all.byToken)
+}
+
 func (all *streams) find(t token) *stream {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -93,9 +99,13 @@ func (s *Server) getStream(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-cache")
 		return
 	}
-	if !s.admit() {
-		w.Header().Set("Retry-After", strconv.Itoa(serverFull.RetryAfter))
-		http.Error(w, serverFull.Detail, serverFull.Status)
+	refusal := serverFull
+	if s.leaving.Load() {
+		refusal = serverStopping
+	}
+	if refusal == serverStopping || !s.admit() {
+		w.Header().Set("Retry-After", strconv.Itoa(refusal.RetryAfter))
+		http.Error(w, refusal.Detail, refusal.Status)
 		return
 	}
 	v, _, err := hijack(w)

@@ -28,6 +28,8 @@ type worker struct {
 	message protocol.Message
 	scratch []byte // where outgoing messages are put together
 	paused  bool   // not accepting: no room or no descriptors
+	relays  uint64 // messages that a client sent to another
+	closes  map[protocol.CloseCode]uint64
 }
 
 func newWorker(s *Server, listener int, tls *tls.Config) (*worker, error) {
@@ -35,7 +37,7 @@ func newWorker(s *Server, listener int, tls *tls.Config) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{server: s, loop: loop, listener: listener}
+	w := &worker{server: s, loop: loop, listener: listener, closes: make(map[protocol.CloseCode]uint64)}
 	w.clients, err = conn.NewSet(loop, s.limits, w.tick)
 	if err != nil {
 		return nil, errors.Join(err, loop.Close())

@@ -1,0 +1,116 @@
+package admin
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sigver/conn"
+	"sigver/protocol"
+	"sigver/server"
+)
+
+// metrics answers a scrape (Prometheus text format 0.0.4).
+func (a *Admin) metrics(w http.ResponseWriter, _ *http.Request) {
+	var out bytes.Buffer
+	now := a.source.Snapshot()
+	writePresent(&out, &now)
+	writeTraffic(&out, &now)
+	writeEnds(&out, &now)
+	write(&out, "gauge", "sigver_build_info", "What runs here.")
+	fmt.Fprintf(&out, "sigver_build_info{version=%q} 1\n", a.version)
+	metrics.WriteProcessMetrics(&out)
+	metrics.WriteFDMetrics(&out)
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	_, _ = w.Write(out.Bytes())
+}
+
+// write announces a metric; its values follow.
+func write(w io.Writer, kind, name, help string) {
+	fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+}
+
+func gauge(w io.Writer, name, help string, value int) {
+	write(w, "gauge", name, help)
+	fmt.Fprintln(w, name, value)
+}
+
+func counter(w io.Writer, name, help string, value uint64) {
+	write(w, "counter", name, help)
+	fmt.Fprintln(w, name, value)
+}
+
+func writePresent(w io.Writer, now *server.Snapshot) {
+	write(w, "gauge", "sigver_connections", "Present connections; other: before their handshake, or closing.")
+	fmt.Fprintf(w, "sigver_connections{transport=\"websocket\"} %d\n", now.WebSockets)
+	fmt.Fprintf(w, "sigver_connections{transport=\"sse\"} %d\n", now.Streams)
+	fmt.Fprintf(w, "sigver_connections{transport=\"http\"} %d\n", now.Visitors)
+	fmt.Fprintf(w, "sigver_connections{transport=\"other\"} %d\n", now.Others)
+	gauge(w, "sigver_connections_limit", "Clients that there may be at once.", now.MaxConnections)
+	gauge(w, "sigver_keys", "Keys that have an Opener.", now.Keys.Keys)
+	gauge(w, "sigver_joinings", "Joinings that have an Opener.", now.Keys.Joinings)
+	gauge(w, "sigver_unsent_bytes", "Bytes that wait for clients to read.", now.Traffic.Unsent)
+	gauge(w, "sigver_loops", "Event loops.", now.Loops)
+	stopping := 0
+	if now.Leaving {
+		stopping = 1
+	}
+	gauge(w, "sigver_stopping", "1 once the server takes no new clients.", stopping)
+	write(w, "gauge", "sigver_uptime_seconds", "Time since the start.")
+	fmt.Fprintln(w, "sigver_uptime_seconds", now.Uptime.Seconds())
+}
+
+func writeTraffic(w io.Writer, now *server.Snapshot) {
+	t := &now.Traffic
+	counter(w, "sigver_accepted_total", "Accepted connections.", t.Accepted)
+	counter(w, "sigver_messages_received_total", "Messages of clients.", t.Received)
+	counter(w, "sigver_message_bytes_received_total", "Bytes of the messages of clients.", t.ReceivedBytes)
+	counter(w, "sigver_messages_sent_total", "Messages to clients, pings and closes too.", t.Sent)
+	counter(w, "sigver_bytes_sent_total", "Bytes to clients, before TLS.", t.SentBytes)
+	counter(w, "sigver_relays_total", "Messages of clients that went to another one.", now.Relays)
+	counter(w, "sigver_writes_total", "System calls that wrote.", t.Writes)
+	counter(w, "sigver_batches_total", "Batches of events after which something was written.", t.Batches)
+	histogram(w, "sigver_handshake_seconds", "From accept to upgrade, with TLS.", &t.Handshakes)
+	histogram(w, "sigver_relay_seconds", "From a message's being passed on to its being written, of a sample.", &t.Relays)
+	histogram(w, "sigver_loop_lag_seconds", "How late the ticks of the event loops come.", &t.Lag)
+}
+
+func writeEnds(w io.Writer, now *server.Snapshot) {
+	write(w, "counter", "sigver_refusals_total", "HTTP answers in place of an upgrade.")
+	for _, status := range slices.Sorted(maps.Keys(now.Traffic.Refused)) {
+		fmt.Fprintf(w, "sigver_refusals_total{status=\"%d\",reason=%q} %d\n", status, http.StatusText(status), now.Traffic.Refused[status])
+	}
+	write(w, "counter", "sigver_closes_total", "Ends of clients, by code.")
+	for _, code := range slices.Sorted(maps.Keys(now.Closes)) {
+		fmt.Fprintf(w, "sigver_closes_total{code=\"%d\",name=%q} %d\n", code, closeName(code), now.Closes[code])
+	}
+}
+
+func closeName(code protocol.CloseCode) string {
+	switch code {
+	case conn.Lost:
+		return "LOST"
+	case 0:
+		return "OTHER"
+	}
+	return code.String()
+}
+
+func histogram(w io.Writer, name, help string, h *conn.Histogram) {
+	write(w, "histogram", name, help)
+	var total uint64
+	for i, n := range h.Counts {
+		total += n
+		end := "+Inf"
+		if i < len(conn.HistogramBounds) {
+			end = fmt.Sprint(conn.HistogramBounds[i].Seconds())
+		}
+		fmt.Fprintf(w, "%s_bucket{le=%q} %d\n", name, end, total)
+	}
+	fmt.Fprintf(w, "%s_sum %g\n%s_count %d\n", name, h.Sum.Seconds(), name, total)
+}
