@@ -85,6 +85,7 @@ func writeEnds(w io.Writer, now *server.Snapshot) {
 	for _, status := range slices.Sorted(maps.Keys(now.Traffic.Refused)) {
 		fmt.Fprintf(w, "sigver_refusals_total{status=\"%d\",reason=%q} %d\n", status, http.StatusText(status), now.Traffic.Refused[status])
 	}
+	counter(w, "sigver_turned_away_total", "Connections closed at once, for too much from their address.", now.TurnedAway)
 	write(w, "counter", "sigver_closes_total", "Ends of clients, by code.")
 	for _, code := range slices.Sorted(maps.Keys(now.Closes)) {
 		fmt.Fprintf(w, "sigver_closes_total{code=\"%d\",name=%q} %d\n", code, closeName(code), now.Closes[code])

@@ -12,6 +12,7 @@
 package conn
 
 import (
+	"net/netip"
 	"sync"
 
 	"sigver/poller"
@@ -24,9 +25,10 @@ type Events interface {
 	// Visit brings a connection on which something else than a WebSocket was
 	// asked for. It is the owner's; the loop knows it no more. Nothing follows.
 	Visit(*Visitor)
-	// Opening is asked when a correct handshake has arrived. A refusal is sent
-	// instead of the upgrade; nil opens the connection.
-	Opening() *Refusal
+	// Opening is asked when a correct handshake has arrived, whose header is
+	// valid until it returns (HeaderValues). A refusal is sent instead of the
+	// upgrade; nil opens the connection.
+	Opening(header []byte) *Refusal
 	// Message brings one text message, valid UTF-8, within Limits.Message. The
 	// bytes are valid, and the callee's to change, until it returns. An error
 	// closes the connection: with its code if it is a *protocol.Error.
@@ -76,6 +78,12 @@ type Conn struct {
 
 // Set is the set that serves c. It does not change.
 func (c *Conn) Set() *Set { return c.set }
+
+// PeerAddr is the address of the other end, while there is one. Loop only.
+func (c *Conn) PeerAddr() (netip.Addr, error) {
+	addr, err := poller.PeerAddr(int(c.fd))
+	return addr.Addr(), err
+}
 
 // KeepOpen ends the time limit within which a new connection has to show what
 // it wants (Limits.Idle). Loop only.

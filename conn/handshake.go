@@ -67,7 +67,7 @@ func (c *Conn) handshake(b []byte) int {
 	}
 	answer, refusal := c.set.upgrade.answer(header)
 	if refusal == nil {
-		refusal = c.events.Opening()
+		refusal = c.events.Opening(header)
 	}
 	if refusal != nil {
 		c.refuse(refusal)
@@ -241,6 +241,10 @@ func asksForUpgrade(header []byte) bool {
 	}
 	return false
 }
+
+// HeaderValues yields the values of all fields of that name in a request's
+// header, as Events.Opening gets it.
+func HeaderValues(header []byte, name string) iter.Seq[[]byte] { return fields(header, name) }
 
 // fields yields the values of all header fields of that name.
 func fields(header []byte, name string) iter.Seq[[]byte] {

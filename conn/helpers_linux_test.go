@@ -100,7 +100,7 @@ type client struct {
 	closed   int
 }
 
-func (c *client) Opening() *conn.Refusal {
+func (c *client) Opening([]byte) *conn.Refusal {
 	c.opened++
 	return c.refusal
 }
@@ -324,10 +324,10 @@ type echo struct {
 	to *conn.Conn
 }
 
-func (e *echo) Opening() *conn.Refusal     { return nil }
-func (e *echo) Leaving(protocol.CloseCode) {}
-func (e *echo) Visit(*conn.Visitor)        {}
-func (e *echo) Closed()                    {}
+func (e *echo) Opening([]byte) *conn.Refusal { return nil }
+func (e *echo) Leaving(protocol.CloseCode)   {}
+func (e *echo) Visit(*conn.Visitor)          {}
+func (e *echo) Closed()                      {}
 
 func (e *echo) Message(text []byte) error {
 	e.to.Send(text)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
+	"net/http"
 	"testing"
 	"time"
 
@@ -121,4 +123,29 @@ func exchange(t testing.TB, s *instance, key string) {
 func eventually(t testing.TB, condition func() bool, what string) {
 	t.Helper()
 	require.Eventually(t, condition, patience, 10*time.Millisecond, what)
+}
+
+// dialFrom is dial from a local address.
+func dialFrom(t testing.TB, s *instance, ip string) *client {
+	t.Helper()
+	conn, err := connectFrom(t, s, ip)
+	require.NoError(t, err)
+	return &client{t: t, conn: conn}
+}
+
+func tryFrom(t testing.TB, s *instance, ip string) bool {
+	_, err := connectFrom(t, s, ip)
+	return err == nil
+}
+
+func connectFrom(t testing.TB, s *instance, ip string) (*websocket.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+	transport := &http.Transport{TLSClientConfig: trusted(), DialContext: dialer.DialContext}
+	conn, _, err := websocket.Dial(ctx, s.url, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
+	if err == nil {
+		t.Cleanup(func() { _ = conn.CloseNow() })
+	}
+	return conn, err
 }

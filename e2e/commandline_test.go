@@ -43,6 +43,21 @@ func TestCommandLineMistakesNameFlagValueAndWhatIsAllowed(t *testing.T) {
 			says: []string{"--idle-timeout", `"30"`, "30s"},
 		},
 		{
+			name: "no origin",
+			args: []string{"--origin", "https://a.example,example.org"},
+			says: []string{"--origin", `"example.org"`, "https://example.org"},
+		},
+		{
+			name: "no network",
+			args: []string{"--trusted-proxy", "10.0.0.0/33"},
+			says: []string{"--trusted-proxy", `"10.0.0.0/33"`, "10.0.0.0/8"},
+		},
+		{
+			name: "an address for operators that is none",
+			args: []string{"--admin", "nowhere", "--port", "0"},
+			says: []string{"--admin", "nowhere"},
+		},
+		{
 			name: "log format",
 			args: []string{"--log-format", "xml"},
 			says: []string{"--log-format", `"xml"`, "text or json"},

@@ -375,6 +375,12 @@ describe('left to choose', () => {
     await assert.rejects(join(url, 'full', { WebSocket }), failed('TRY_AGAIN_LATER', 1013))
     opener.close()
   })
+
+  test('it is told when its address has guessed too many keys', async (t) => {
+    const { url } = await start(t, '--max-guesses', '1')
+    await assert.rejects(join(url, 'nobody', { WebSocket }), failed('KEY_UNKNOWN', 4011))
+    await assert.rejects(join(url, 'nobody', { WebSocket }), failed('TRY_AGAIN_LATER', 1013))
+  })
 })
 
 test('bad arguments are named before there is a connection', async () => {

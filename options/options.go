@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
+	"sigver/admission"
 	"sigver/certificate"
 	"sigver/server"
 )
@@ -36,6 +38,8 @@ type Options struct {
 	Admin string
 
 	flags     *pflag.FlagSet
+	origins   []string
+	proxies   []string
 	logLevel  string
 	logFormat string
 	secure    bool
@@ -64,7 +68,28 @@ func Parse(args []string, lookupEnv func(string) (string, bool)) (*Options, erro
 	if err := o.readEnv(lookupEnv); err != nil {
 		return o, err
 	}
-	return o, o.checkTLS()
+	if err := o.checkTLS(); err != nil {
+		return o, err
+	}
+	return o, o.checkAdmission()
+}
+
+// checkAdmission reads the flags that name origins and networks.
+func (o *Options) checkAdmission() (err error) {
+	if o.Config.Origins, err = admission.ParseOrigins(o.origins); err != nil {
+		return fmt.Errorf("--origin: %w", err)
+	}
+	for _, text := range o.proxies {
+		network, err := netip.ParsePrefix(strings.TrimSpace(text))
+		if addr, e := netip.ParseAddr(strings.TrimSpace(text)); e == nil {
+			network, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if err != nil {
+			return fmt.Errorf("--trusted-proxy: %q is no network: must be like 10.0.0.0/8 or 192.0.2.1", text)
+		}
+		o.Config.Proxies = append(o.Config.Proxies, network.Masked())
+	}
+	return nil
 }
 
 // define names every flag, its default and what it may be.
@@ -91,6 +116,11 @@ func (o *Options) define() {
 	f.Var(durationOrOff(&c.Heartbeat, 30*time.Second, time.Second, 24*time.Hour), "heartbeat", "silence after which a client is pinged; closed after two more; 0: never")
 	f.Var(real(&c.Rate, 100, 0, 1e6), "rate", "messages per second and client; 0: no limit")
 	f.Var(real(&c.Burst, 500, 1, 1e6), "burst", "messages that a client may send at once")
+	f.StringSliceVar(&o.origins, "origin", nil, "origin whose pages may use the server, as https://example.org or https://*.example.org; repeatable; none: all")
+	f.Var(number(&c.PerAddress.Connections, 0, 0, 1<<30), "max-per-ip", "connections of one address (IPv6: /64) at once; 0: no limit")
+	f.Var(real(&c.PerAddress.Rate, 0, 0, 1e6), "accept-rate", "new connections per second and address, ten seconds' worth at once; 0: no limit")
+	f.Var(real(&c.PerAddress.Guesses, 60, 0, 1e6), "max-guesses", "joins of unknown keys per minute and address; 0: no limit")
+	f.StringSliceVar(&o.proxies, "trusted-proxy", nil, "network of proxies whose X-Forwarded-For or Forwarded is believed, as 10.0.0.0/8; repeatable")
 	f.Var(durationOrOff(&c.Drain, 10*time.Second, 100*time.Millisecond, time.Hour), "drain", "time over which clients are sent away when the server stops; 0: at once")
 	f.StringVar(&o.Admin, "admin", "", "address for metrics, health, status and profiles, as 127.0.0.1:9000; empty: none")
 	f.BoolVar(&c.NoDemo, "no-demo", false, "do not serve the demo page")

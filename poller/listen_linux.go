@@ -78,13 +78,26 @@ func LocalAddr(fd int) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, os.NewSyscallError("getsockname", err)
 	}
+	return addrPort(sockaddr)
+}
+
+// PeerAddr returns the address of the other end of fd, while it is connected.
+func PeerAddr(fd int) (netip.AddrPort, error) {
+	sockaddr, err := unix.Getpeername(fd)
+	if err != nil {
+		return netip.AddrPort{}, os.NewSyscallError("getpeername", err)
+	}
+	return addrPort(sockaddr)
+}
+
+func addrPort(sockaddr unix.Sockaddr) (netip.AddrPort, error) {
 	switch a := sockaddr.(type) {
 	case *unix.SockaddrInet4:
 		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)), nil
 	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr), uint16(a.Port)), nil
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)), nil
 	}
-	return netip.AddrPort{}, os.NewSyscallError("getsockname", unix.EAFNOSUPPORT)
+	return netip.AddrPort{}, unix.EAFNOSUPPORT
 }
 
 // RaiseFileLimit sets the process's soft limit of open files to the hard one

@@ -69,6 +69,9 @@ func Listen(netip.AddrPort, bool) (int, error) { return -1, ErrNeedsLinux }
 // LocalAddr returns ErrNeedsLinux.
 func LocalAddr(int) (netip.AddrPort, error) { return netip.AddrPort{}, ErrNeedsLinux }
 
+// PeerAddr returns ErrNeedsLinux.
+func PeerAddr(int) (netip.AddrPort, error) { return netip.AddrPort{}, ErrNeedsLinux }
+
 // RaiseFileLimit returns ErrNeedsLinux.
 func RaiseFileLimit() (int, error) { return 0, ErrNeedsLinux }
 

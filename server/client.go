@@ -1,8 +1,6 @@
 package server
 
 import (
-	"net/http"
-
 	"sigver/conn"
 	"sigver/protocol"
 	"sigver/router"
@@ -22,41 +20,6 @@ var (
 	_ router.Peer = (*conn.Conn)(nil)
 	_ conn.Events = (*client)(nil)
 )
-
-var serverFull = &conn.Refusal{
-	Status:     http.StatusServiceUnavailable,
-	RetryAfter: 5,
-	Detail:     "the server has as many connections as it may have, try again later",
-}
-
-var serverStopping = &conn.Refusal{
-	Status:     http.StatusServiceUnavailable,
-	RetryAfter: 1,
-	Detail:     "the server is stopping, try again",
-}
-
-// Opening admits the client if there is room.
-func (c *client) Opening() *conn.Refusal {
-	s := c.worker().server
-	if s.leaving.Load() {
-		return serverStopping
-	}
-	if !s.admit() {
-		return serverFull
-	}
-	s.router.Attach(&c.Session, &c.Conn)
-	return nil
-}
-
-// admit reports whether there is room for another client, and takes it.
-func (s *Server) admit() bool {
-	if s.admitted.Add(1) > int64(s.maxConnections) {
-		s.admitted.Add(-1)
-		s.full.note(s.log, "connection limit reached, refusing new clients with 503", "limit", s.maxConnections)
-		return false
-	}
-	return true
-}
 
 // Message is the way of one message: parsed here, delivered by the router.
 func (c *client) Message(text []byte) error {
@@ -80,11 +43,16 @@ func (c *client) Leaving(code protocol.CloseCode) {
 	w := c.worker()
 	s := w.server
 	w.left(code)
+	if code == protocol.KeyUnknown {
+		w.guessed(c)
+	}
 	s.router.Gone(&c.Session)
 	s.admitted.Add(-1)
 }
 
 // Closed makes room for another client.
 func (c *client) Closed() {
-	c.worker().server.sockets.Add(-1)
+	w := c.worker()
+	w.leaveAddress(c)
+	w.server.sockets.Add(-1)
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"sigver/admission"
 	"sigver/conn"
 )
 
@@ -34,6 +35,10 @@ type Config struct {
 	// TLS is what connections are encrypted with; nil: not at all.
 	TLS    *tls.Config
 	NoDemo bool // do not serve the page
+
+	Origins    admission.Origins // whose pages may use the server
+	Proxies    admission.Proxies // whose word about their clients' addresses counts
+	PerAddress admission.Limits
 
 	// Drain is over what time clients are sent away when the server stops.
 	Drain time.Duration

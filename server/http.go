@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"sigver/admission"
 	"sigver/conn"
 	"sigver/web"
 )
@@ -50,9 +51,29 @@ func (s *Server) common(next http.Handler) http.Handler {
 			return
 		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Access-Control-Allow-Origin", "*")
+		if !s.allowOrigin(w.Header(), r.Header.Get("Origin")) {
+			http.Error(w, foreignOrigin.Detail, foreignOrigin.Status)
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// allowOrigin says in the answer's header whose pages may read it (Fetch Standard
+// §3.2). It is false if origin may not even ask.
+func (s *Server) allowOrigin(answer http.Header, origin string) bool {
+	switch {
+	case s.origins.Any():
+		answer.Set("Access-Control-Allow-Origin", "*")
+		return true
+	case !s.origins.Allows(origin):
+		return false
+	}
+	answer.Add("Vary", "Origin")
+	if origin != "" {
+		answer.Set("Access-Control-Allow-Origin", origin)
+	}
+	return true
 }
 
 func healthz(w http.ResponseWriter, _ *http.Request) {
@@ -65,7 +86,7 @@ func healthz(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) getRoot(page bool) http.HandlerFunc {
 	pageItself := web.Page()
 	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Vary", "Accept")
+		w.Header().Add("Vary", "Accept")
 		switch {
 		case accepts(r, "text/event-stream"):
 			s.getStream(w, r)
@@ -86,8 +107,9 @@ func (s *Server) getRoot(page bool) http.HandlerFunc {
 // sockets until it is closed, or until it becomes a stream.
 type visitor struct {
 	*conn.Visitor
-	server *Server
-	over   sync.Once
+	server  *Server
+	address *admission.Address // where it comes from, if that was counted
+	over    sync.Once
 }
 
 // Close closes the connection.
@@ -100,21 +122,25 @@ func (v *visitor) Close() error {
 // leave takes v out of the counts of visitors and sockets, once.
 func (v *visitor) leave() {
 	v.over.Do(func() {
+		v.server.leaveAddress(v.address)
 		v.server.visitors.Add(-1)
 		v.server.sockets.Add(-1)
 	})
 }
 
-// becomeSocket makes v just a socket again, which is for a loop to count.
-func (v *visitor) becomeSocket() {
+// becomeSocket makes v just a socket again, which is for a loop to count, as c's.
+func (v *visitor) becomeSocket(w *worker, c *client) {
 	v.server.sockets.Add(1) // before v leaves, so that there never seems to be room
+	w.giveAddress(c, v.address)
+	v.address = nil
 	v.leave()
 }
 
 // Visit hands a connection to the HTTP server.
 func (c *client) Visit(cv *conn.Visitor) {
-	s := c.worker().server
-	v := &visitor{Visitor: cv, server: s}
+	w := c.worker()
+	s := w.server
+	v := &visitor{Visitor: cv, server: s, address: w.takeAddress(c)}
 	if s.visitors.Add(1) > int64(s.maxVisitors) || !s.door.put(v) {
 		// A goroutine, because it may have to wait for a moment.
 		go func() {

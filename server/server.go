@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sigver/admission"
 	"sigver/conn"
 	"sigver/poller"
 	"sigver/router"
@@ -42,6 +43,10 @@ type Server struct {
 	whyLimit       string
 	maxSockets     int
 	drain          time.Duration
+	origins        admission.Origins
+	proxies        admission.Proxies
+	addresses      *admission.Addresses
+	perAddress     admission.Limits
 
 	maxVisitors int
 	http        *http.Server
@@ -79,6 +84,10 @@ func New(config Config) (*Server, error) {
 	s := &Server{
 		begun:          time.Now(),
 		drain:          config.Drain,
+		origins:        config.Origins,
+		proxies:        config.Proxies,
+		addresses:      admission.NewAddresses(config.PerAddress),
+		perAddress:     config.PerAddress,
 		log:            config.Log,
 		addr:           bound,
 		limits:         config.limits(),

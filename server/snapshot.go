@@ -30,9 +30,10 @@ type Snapshot struct {
 	MaxMessage     int // bytes
 
 	// Since the start.
-	Traffic conn.Stats
-	Relays  uint64                        // messages of clients to each other
-	Closes  map[protocol.CloseCode]uint64 // ends of clients; 0 for codes that clients make up
+	Traffic    conn.Stats
+	TurnedAway uint64                        // closed at once, for too much from their address
+	Relays     uint64                        // messages of clients to each other
+	Closes     map[protocol.CloseCode]uint64 // ends of clients; 0 for codes that clients make up
 }
 
 // Snapshot asks every loop and adds up. It costs the loops nothing in between.
@@ -60,6 +61,7 @@ func (s *Server) Snapshot() Snapshot {
 		case p := <-part:
 			all.Traffic.Add(&p.Traffic)
 			all.Relays += p.Relays
+			all.TurnedAway += p.TurnedAway
 			for code, n := range p.Closes {
 				all.Closes[code] += n
 			}
@@ -74,6 +76,7 @@ func (s *Server) Snapshot() Snapshot {
 func (w *worker) snapshot() (part Snapshot) {
 	w.clients.Stats(&part.Traffic)
 	part.Relays = w.relays
+	part.TurnedAway = w.turnedAway
 	part.Closes = maps.Clone(w.closes)
 	return part
 }

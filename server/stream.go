@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -88,9 +89,7 @@ const streamHead = "HTTP/1.1 200 OK\r\n" +
 	"Cache-Control: no-cache\r\n" +
 	"X-Accel-Buffering: no\r\n" +
 	"X-Content-Type-Options: nosniff\r\n" +
-	"Access-Control-Allow-Origin: *\r\n" +
-	"Vary: Accept\r\n" +
-	"Connection: close\r\n\r\n"
+	"Connection: close\r\n"
 
 // getStream opens a stream: the connection goes back to an event loop.
 func (s *Server) getStream(w http.ResponseWriter, r *http.Request) {
@@ -99,11 +98,8 @@ func (s *Server) getStream(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-cache")
 		return
 	}
-	refusal := serverFull
-	if s.leaving.Load() {
-		refusal = serverStopping
-	}
-	if refusal == serverStopping || !s.admit() {
+	address, refusal := s.admitStream(r)
+	if refusal != nil {
 		w.Header().Set("Retry-After", strconv.Itoa(refusal.RetryAfter))
 		http.Error(w, refusal.Detail, refusal.Status)
 		return
@@ -111,25 +107,36 @@ func (s *Server) getStream(w http.ResponseWriter, r *http.Request) {
 	v, _, err := hijack(w)
 	if err != nil {
 		s.admitted.Add(-1)
+		s.leaveAddress(address)
 		http.Error(w, "a stream needs HTTP/1.1", http.StatusHTTPVersionNotSupported)
 		return
 	}
+	if address != nil {
+		v.address = address
+	}
+	head := []byte(streamHead)
+	for _, name := range []string{"Access-Control-Allow-Origin", "Vary"} {
+		for _, value := range w.Header()[name] {
+			head = fmt.Appendf(head, "%s: %s\r\n", name, value)
+		}
+	}
 	worker := s.anyWorker()
-	worker.loop.Post(func() { worker.serveStream(v) })
+	worker.loop.Post(func() { worker.serveStream(v, append(head, "\r\n"...)) })
 }
 
 // serveStream makes v, whose client is admitted, a stream. Loop only.
-func (w *worker) serveStream(v *visitor) {
+func (w *worker) serveStream(v *visitor, head []byte) {
 	s := w.server
 	st := &stream{home: w}
 	_, _ = rand.Read(st.token[:]) // never fails
 	s.router.Attach(&st.Session, &st.Conn)
-	head := protocol.AppendAuthEvent([]byte(streamHead), tokenText.EncodeToString(st.token[:]))
+	head = protocol.AppendAuthEvent(head, tokenText.EncodeToString(st.token[:]))
 	s.streams.add(st)
-	v.becomeSocket()
+	v.becomeSocket(w, &st.client)
 	if err := w.clients.ServeStream(&st.Conn, v.Visitor, head, st); err != nil {
 		s.streams.remove(st)
 		s.admitted.Add(-1)
+		w.leaveAddress(&st.client)
 		w.notServed(err)
 	}
 }

@@ -54,9 +54,10 @@ func (s *Server) anyWorker() *worker {
 }
 
 func (w *worker) serveVisitor(v *visitor, request []byte) {
-	v.becomeSocket()
 	c := new(client)
+	v.becomeSocket(w, c)
 	if err := w.clients.ServeVisitor(&c.Conn, v.Visitor, request, c); err != nil {
+		w.leaveAddress(c)
 		w.notServed(err)
 	}
 }

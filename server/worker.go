@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"sigver/admission"
 	"sigver/conn"
 	"sigver/poller"
 	"sigver/protocol"
@@ -28,8 +29,11 @@ type worker struct {
 	message protocol.Message
 	scratch []byte // where outgoing messages are put together
 	paused  bool   // not accepting: no room or no descriptors
-	relays  uint64 // messages that a client sent to another
-	closes  map[protocol.CloseCode]uint64
+	// entered is who came from which address, if that is limited.
+	entered    map[*client]*admission.Address
+	turnedAway uint64 // for their address, before any work
+	relays     uint64 // messages that a client sent to another
+	closes     map[protocol.CloseCode]uint64
 }
 
 func newWorker(s *Server, listener int, tls *tls.Config) (*worker, error) {
@@ -37,7 +41,8 @@ func newWorker(s *Server, listener int, tls *tls.Config) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{server: s, loop: loop, listener: listener, closes: make(map[protocol.CloseCode]uint64)}
+	w := &worker{server: s, loop: loop, listener: listener, closes: make(map[protocol.CloseCode]uint64),
+		entered: make(map[*client]*admission.Address)}
 	w.clients, err = conn.NewSet(loop, s.limits, w.tick)
 	if err != nil {
 		return nil, errors.Join(err, loop.Close())
@@ -81,9 +86,14 @@ func (w *worker) accept() {
 }
 
 func (w *worker) serve(fd int) {
-	w.server.sockets.Add(1)
 	c := new(client)
+	if !w.enter(c, fd) {
+		_ = poller.CloseFD(fd)
+		return
+	}
+	w.server.sockets.Add(1)
 	if err := w.clients.Serve(&c.Conn, fd, c); err != nil {
+		w.leaveAddress(c)
 		w.notServed(err)
 	}
 }

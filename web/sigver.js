@@ -522,6 +522,7 @@ const TRANSPORTS = {
     const stream = async () => {
       const answer = await fetch(url.sse, { ...common, headers: { Accept: 'text/event-stream' } })
       if (answer.status === 503) return end(1013, 'TRY_AGAIN_LATER: the server is full')
+      if (answer.status === 429) return end(1013, 'TRY_AGAIN_LATER: too much came from this address')
       if (!answer.ok || !answer.headers.get('Content-Type')?.startsWith('text/event-stream')) return end(1006)
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader()
       for (let part = await reader.read(); !part.done; part = await reader.read()) events(part.value)

@@ -1,0 +1,173 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// came is how one request of a client ends.
+type came struct {
+	t    testing.TB
+	conn net.Conn
+}
+
+// from connects from a local address, as another client of the internet would.
+func from(t testing.TB, s *instance, ip string) came {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+	conn, err := dialer.Dial("tcp", s.addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	return came{t, conn}
+}
+
+// ask sends a request with further header fields, for a WebSocket or a stream,
+// and returns the status of the answer, or 0 if the connection was just closed.
+func (c came) ask(request string, fields ...string) int {
+	c.t.Helper()
+	head := strings.TrimSuffix(request, "\r\n") + strings.Join(append(fields, "", ""), "\r\n")
+	_, _ = io.WriteString(c.conn, head) // what is wrong the answer says
+	b := make([]byte, 4096)
+	n, _ := c.conn.Read(b)
+	var status int
+	_, _ = fmt.Sscanf(string(b[:n]), "HTTP/1.1 %d", &status)
+	return status
+}
+
+const streamRequest = "GET / HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n"
+
+func TestOrigin(t *testing.T) {
+	s := start(t, "--origin", "https://a.example", "--origin", "https://*.b.example")
+	for origin, allowed := range map[string]bool{
+		"":                        true,
+		"https://a.example":       true,
+		"https://app.b.example":   true,
+		"https://b.example":       false,
+		"http://a.example":        false,
+		"https://a.example.evil":  false,
+		"https://evil/.b.example": false,
+		"null":                    false,
+	} {
+		status := map[bool]int{true: 101, false: 403}[allowed]
+		fields := []string{}
+		if origin != "" {
+			fields = append(fields, "Origin: "+origin)
+		}
+		require.Equal(t, status, from(t, s, "127.0.0.1").ask(upgradeRequest, fields...), origin)
+		status = map[bool]int{true: 200, false: 403}[allowed]
+		require.Equal(t, status, from(t, s, "127.0.0.1").ask(streamRequest, fields...), origin)
+		require.Equal(t, map[bool]int{true: 401, false: 403}[allowed],
+			from(t, s, "127.0.0.1").ask("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 24\r\n\r\n", append(fields, "", "AAAAAAAAAAAAAAAAAAAAAA@x")...), origin)
+	}
+	for _, accept := range []string{"text/event-stream", "text/html"} {
+		req, err := http.NewRequest(http.MethodGet, s.httpURL(), nil)
+		require.NoError(t, err)
+		req.Header.Set("Origin", "https://app.b.example")
+		req.Header.Set("Accept", accept)
+		resp, err := httpClient(t).Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, []string{"https://app.b.example"}, resp.Header.Values("Access-Control-Allow-Origin"))
+		require.ElementsMatch(t, []string{"Origin", "Accept"}, resp.Header.Values("Vary"))
+	}
+	exchange(t, s, "after all that")
+}
+
+func TestConnectionsOfOneAddress(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		s := start(t, "--max-per-ip", "3")
+		if secure {
+			s = startTLS(t, "--max-per-ip", "3")
+		}
+		first := dialFrom(t, s, "127.0.0.2")
+		dialFrom(t, s, "127.0.0.2")
+		stream := from(t, s, "127.0.0.2")
+		if !secure {
+			require.Equal(t, 200, stream.ask(streamRequest), "a stream counts too")
+		}
+		require.Zero(t, from(t, s, "127.0.0.2").ask(upgradeRequest))
+		dialFrom(t, s, "127.0.0.3")
+		exchange(t, s, "another address")
+		first.drop()
+		eventually(t, func() bool {
+			return from(t, s, "127.0.0.2").ask("GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n") != 0 || secure
+		}, "there is room again")
+		for range 20 { // visits come and go
+			if !secure {
+				eventually(t, func() bool {
+					return from(t, s, "127.0.0.2").ask("GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n") == 200
+				}, "visits leave nothing")
+			}
+		}
+		eventually(t, func() bool { return tryFrom(t, s, "127.0.0.2") }, "there is room again")
+	}
+}
+
+func TestTheRateOfConnectionsOfOneAddress(t *testing.T) {
+	s, admin := startAdmin(t, "--accept-rate", "1")
+	for range 10 {
+		require.Equal(t, 101, from(t, s, "127.0.0.2").ask(upgradeRequest))
+	}
+	refused := 0
+	for range 5 {
+		if from(t, s, "127.0.0.2").ask(upgradeRequest) == 0 {
+			refused++
+		}
+	}
+	require.GreaterOrEqual(t, refused, 3, "a slow machine may have earned one or two more")
+	require.Equal(t, float64(refused), scrape(t, admin)["sigver_turned_away_total"])
+	require.Equal(t, 101, from(t, s, "127.0.0.3").ask(upgradeRequest))
+	eventually(t, func() bool { return from(t, s, "127.0.0.2").ask(upgradeRequest) == 101 }, "one a second")
+}
+
+func TestClientsBehindAProxy(t *testing.T) {
+	s := start(t, "--max-per-ip", "1", "--trusted-proxy", "127.0.0.2,10.0.0.0/8")
+	proxy := func(request string, fields ...string) int { return from(t, s, "127.0.0.2").ask(request, fields...) }
+	require.Equal(t, 101, proxy(upgradeRequest, "X-Forwarded-For: 198.51.100.1"))
+	require.Equal(t, 101, proxy(upgradeRequest, "X-Forwarded-For: 198.51.100.2"))
+	require.Equal(t, 429, proxy(upgradeRequest, "X-Forwarded-For: 198.51.100.2"))
+	require.Equal(t, 429, proxy(upgradeRequest, "X-Forwarded-For: 203.0.113.1, 198.51.100.2, 10.1.2.3"), "what a client says of itself does not count")
+	require.Equal(t, 429, proxy(streamRequest, `Forwarded: for="198.51.100.2:80"`))
+	require.Equal(t, 200, proxy(streamRequest, "Forwarded: for=198.51.100.3"))
+	require.Equal(t, 429, proxy(upgradeRequest, "X-Forwarded-For: 198.51.100.3"))
+	require.Equal(t, 101, proxy(upgradeRequest, "X-Forwarded-For: 2001:db8::1"))
+	require.Equal(t, 429, proxy(upgradeRequest, "X-Forwarded-For: 2001:db8::2"), "the same /64")
+	// Who is no proxy counts as itself, whatever it says.
+	require.Equal(t, 101, from(t, s, "127.0.0.3").ask(upgradeRequest, "X-Forwarded-For: 198.51.100.9"))
+	require.Zero(t, from(t, s, "127.0.0.3").ask(upgradeRequest, "X-Forwarded-For: 198.51.100.10"))
+
+	leaves := from(t, s, "127.0.0.2")
+	require.Equal(t, 101, leaves.ask(upgradeRequest, "X-Forwarded-For: 198.51.100.4"))
+	require.NoError(t, leaves.conn.Close())
+	eventually(t, func() bool { return proxy(upgradeRequest, "X-Forwarded-For: 198.51.100.4") == 101 }, "its place is free again")
+}
+
+// Keys cannot be found by trying: who has joined too many that nobody has must
+// wait, and nobody else.
+func TestGuessingKeys(t *testing.T) {
+	s := start(t, "--max-guesses", "5")
+	opener := dial(t, s)
+	opener.open("hard to guess")
+	waiting := dialFrom(t, s, "127.0.0.2")
+	for i := range 5 {
+		guesser := dialFrom(t, s, "127.0.0.2")
+		guesser.send(fmt.Sprintf(`{"join":"guess %d"}`, i))
+		guesser.want(`{"isKeyOk":false}`)
+		guesser.wantClose(4011, "KEY_UNKNOWN")
+	}
+	require.Equal(t, 429, from(t, s, "127.0.0.2").ask(upgradeRequest))
+	require.Equal(t, 429, from(t, s, "127.0.0.2").ask(streamRequest))
+	require.Equal(t, 101, from(t, s, "127.0.0.3").ask(upgradeRequest))
+	waiting.join("hard to guess") // who is in already is not disturbed
+	waiting.send(`{"data":1}`)
+	opener.wantData("1")
+	exchange(t, s, "another address")
+}
