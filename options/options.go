@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"runtime"
 	"strings"
@@ -70,6 +71,11 @@ func Parse(args []string, lookupEnv func(string) (string, bool)) (*Options, erro
 	}
 	if err := o.checkTLS(); err != nil {
 		return o, err
+	}
+	if o.Admin != "" {
+		if _, _, err := net.SplitHostPort(o.Admin); err != nil {
+			return o, fmt.Errorf("--admin: %q is no address: must be a host and a port, as 127.0.0.1:9000", o.Admin)
+		}
 	}
 	return o, o.checkAdmission()
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -54,6 +55,14 @@ func bindAndListen(fd, family int, sockaddr unix.Sockaddr, shared bool) error {
 		return os.NewSyscallError("bind", err)
 	}
 	return os.NewSyscallError("listen", unix.Listen(fd, backlog))
+}
+
+// GiveUpAfter sets how long bytes may stay unacknowledged on connections that
+// listener, which Listen opened, will bring (TCP_USER_TIMEOUT, RFC 5482): then
+// the kernel ends the connection, in place of trying for a quarter of an hour.
+func GiveUpAfter(listener int, d time.Duration) error {
+	err := unix.SetsockoptInt(listener, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+	return os.NewSyscallError("setsockopt", err)
 }
 
 func sockaddrOf(addr netip.AddrPort) (family int, sockaddr unix.Sockaddr, err error) {

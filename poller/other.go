@@ -66,6 +66,9 @@ func ShutdownWrite(int) error { return ErrNeedsLinux }
 // Listen returns ErrNeedsLinux.
 func Listen(netip.AddrPort, bool) (int, error) { return -1, ErrNeedsLinux }
 
+// GiveUpAfter returns ErrNeedsLinux.
+func GiveUpAfter(int, time.Duration) error { return ErrNeedsLinux }
+
 // LocalAddr returns ErrNeedsLinux.
 func LocalAddr(int) (netip.AddrPort, error) { return netip.AddrPort{}, ErrNeedsLinux }
 

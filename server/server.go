@@ -77,7 +77,7 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	listeners, bound, err := listen(addr, config.Loops)
+	listeners, bound, err := listen(addr, config.Loops, 3*config.Heartbeat)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", addr, err)
 	}
@@ -115,8 +115,9 @@ func New(config Config) (*Server, error) {
 }
 
 // listen opens one socket for each loop on the same address; the kernel spreads
-// the clients over them.
-func listen(addr netip.AddrPort, loops int) (listeners []int, bound netip.AddrPort, err error) {
+// the clients over them. What a client does not acknowledge within giveUp ends
+// its connection; 0 leaves that to the kernel.
+func listen(addr netip.AddrPort, loops int, giveUp time.Duration) (listeners []int, bound netip.AddrPort, err error) {
 	// A socket that is not shared finds out whether the address is somebody
 	// else's: shared ones would quietly take half of the other's clients.
 	probe, err := poller.Listen(addr, false)
@@ -131,7 +132,13 @@ func listen(addr netip.AddrPort, loops int) (listeners []int, bound netip.AddrPo
 	}
 	for range loops {
 		fd, err := poller.Listen(bound, true)
+		if err == nil && giveUp > 0 {
+			err = poller.GiveUpAfter(fd, giveUp)
+		}
 		if err != nil {
+			if fd >= 0 {
+				_ = poller.CloseFD(fd)
+			}
 			closeAll(listeners)
 			return nil, addr, err
 		}
