@@ -102,6 +102,9 @@ func run() int {
 	// From the first signal on the next one has its usual effect: the end, now.
 	context.AfterFunc(ctx, stop)
 	go memory.GiveBack(ctx)
+	if opts.MaxMemory > 0 {
+		go memory.Guard(ctx, opts.MaxMemory, srv.Tight)
+	}
 	if err := srv.Run(ctx); err != nil {
 		log.Error("cannot go on", "error", err)
 		return exitFailed

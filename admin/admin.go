@@ -88,7 +88,7 @@ func (a *Admin) ready(w http.ResponseWriter, _ *http.Request) {
 	switch {
 	case now.Leaving:
 		say(w, http.StatusServiceUnavailable, "stopping")
-	case now.WebSockets+now.Streams >= now.MaxConnections:
+	case now.Tight || now.WebSockets+now.Streams >= now.MaxConnections:
 		say(w, http.StatusServiceUnavailable, "full")
 	default:
 		say(w, http.StatusOK, "ready")

@@ -56,13 +56,17 @@ func writePresent(w io.Writer, now *server.Snapshot) {
 	gauge(w, "sigver_joinings", "Joinings that have an Opener.", now.Keys.Joinings)
 	gauge(w, "sigver_unsent_bytes", "Bytes that wait for clients to read.", now.Traffic.Unsent)
 	gauge(w, "sigver_loops", "Event loops.", now.Loops)
-	stopping := 0
-	if now.Leaving {
-		stopping = 1
-	}
-	gauge(w, "sigver_stopping", "1 once the server takes no new clients.", stopping)
+	gauge(w, "sigver_stopping", "1 once the server takes no new clients.", one(now.Leaving))
+	gauge(w, "sigver_out_of_memory", "1 while there is no memory for new clients.", one(now.Tight))
 	write(w, "gauge", "sigver_uptime_seconds", "Time since the start.")
 	fmt.Fprintln(w, "sigver_uptime_seconds", now.Uptime.Seconds())
+}
+
+func one(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func writeTraffic(w io.Writer, now *server.Snapshot) {

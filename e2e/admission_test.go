@@ -171,3 +171,33 @@ func TestGuessingKeys(t *testing.T) {
 	opener.wantData("1")
 	exchange(t, s, "another address")
 }
+
+// A server without memory refuses who is new and serves who is there; when there
+// is memory again, everybody.
+func TestOutOfMemory(t *testing.T) {
+	s, admin := startAdmin(t, "--max-memory", "48MiB", "--max-message", "4MiB", "--rate", "0")
+	opener, joining := dial(t, s), dial(t, s)
+	opener.open("old")
+	joining.join("old")
+	// Each makes the server keep most of a message whose end does not come.
+	var greedy []*raw
+	for range 20 {
+		greedy = append(greedy, upgradeRaw(t, s))
+	}
+	for _, r := range greedy {
+		r.write(masked(0x01, strings.Repeat("x", 3<<20)))
+	}
+	eventually(t, func() bool { return from(t, s, "127.0.0.1").ask(upgradeRequest) == 503 }, "nobody new is let in")
+	require.Equal(t, 503, from(t, s, "127.0.0.1").ask(streamRequest))
+	status, _ := look(t, admin+"/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Equal(t, float64(1), scrape(t, admin)["sigver_out_of_memory"])
+	joining.send(`{"data":1}`)
+	opener.wantData("1")
+	require.Contains(t, s.logged(), "--max-memory")
+	for _, r := range greedy {
+		require.NoError(t, r.conn.Close())
+	}
+	eventually(t, func() bool { return from(t, s, "127.0.0.1").ask(upgradeRequest) == 101 }, "there is memory again")
+	exchange(t, s, "new")
+}

@@ -17,6 +17,7 @@ import (
 
 	"sigver/admission"
 	"sigver/certificate"
+	"sigver/memory"
 	"sigver/server"
 )
 
@@ -35,6 +36,8 @@ type Options struct {
 	Config server.Config
 	// Certificate names the files of TLS, all of them empty without it.
 	Certificate certificate.Files
+	// MaxMemory is in bytes; 0: no limit.
+	MaxMemory int64
 	// Admin is the address of the operator's side; empty: none.
 	Admin string
 
@@ -114,6 +117,7 @@ func (o *Options) define() {
 
 	f.Var(number(&c.Loops, runtime.GOMAXPROCS(0), 1, 1024), "loops", "event loops")
 	f.Var(number(&c.MaxConnections, 0, 0, 1<<30), "max-connections", "clients at once; 0: what the open-file limit allows")
+	f.Var(sizeOrOff(&o.MaxMemory, most(memory.Available()), 16<<20), "max-memory", "resident memory over which nobody new is let in; 0: no limit")
 	f.Var(size(&c.MaxMessage, 64<<10, 128, 64<<20), "max-message", "largest message")
 	f.Var(size(&c.MaxBuffer, 1<<20, 1<<10, 1<<30), "max-buffer", "unsent bytes after which a client that does not read is closed")
 	f.Var(number(&c.MaxJoinings, 1024, 0, 1<<30), "max-joinings", "Joinings of one Opener at once; 0: no limit")
@@ -134,6 +138,10 @@ func (o *Options) define() {
 	f.Var(oneOf(&o.logFormat, "text", "text", "json"), "log-format", "form of the log")
 	o.flags = f
 }
+
+// most of available: the kernel needs memory for the same clients, a few kilobytes
+// each, which it does not count as the process's.
+func most(available int64) int64 { return available / 10 * 7 >> 20 << 20 }
 
 // hostOrHelp gives -h its two meanings: with a value it is the host, as the
 // program of this name always had it, and without one it asks for help.

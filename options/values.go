@@ -81,6 +81,21 @@ func size(target *int, standard, least, most int) pflag.Value {
 	}
 }
 
+// sizeOrOff has no upper bound.
+func sizeOrOff(target *int64, standard, least int64) pflag.Value {
+	*target = standard
+	return &value[int64]{
+		target: target,
+		parse: func(s string) (int64, bool) {
+			n, err := humanize.ParseBytes(s)
+			return int64(min(n, math.MaxInt64)), err == nil && (n == 0 || n >= uint64(least))
+		},
+		format: func(n int64) string { return bytesText(int(n)) },
+		kind:   "size",
+		wants:  "0, or a size of at least " + bytesText(int(least)) + ", like 400MiB",
+	}
+}
+
 func bytesText(n int) string {
 	return strings.NewReplacer(" ", "", ".0", "").Replace(humanize.IBytes(uint64(n)))
 }

@@ -14,7 +14,7 @@ var (
 	serverFull = &conn.Refusal{
 		Status:     http.StatusServiceUnavailable,
 		RetryAfter: 5,
-		Detail:     "the server has as many connections as it may have, try again later",
+		Detail:     "the server has as many connections as it can serve, try again later",
 	}
 	serverStopping = &conn.Refusal{
 		Status:     http.StatusServiceUnavailable,
@@ -154,8 +154,22 @@ func (w *worker) guessed(c *client) {
 	}
 }
 
+// Tight says whether memory is short: while it is, nobody new is let in. Any
+// goroutine.
+func (s *Server) Tight(tight bool) {
+	s.tight.Store(tight)
+	if tight {
+		s.log.Warn("out of memory (--max-memory), refusing new clients with 503", "connections", s.admitted.Load())
+	} else {
+		s.log.Info("enough memory again")
+	}
+}
+
 // admit reports whether there is room for another client, and takes it.
 func (s *Server) admit() bool {
+	if s.tight.Load() {
+		return false
+	}
 	if s.admitted.Add(1) > int64(s.maxConnections) {
 		s.admitted.Add(-1)
 		s.full.note(s.log, "connection limit reached, refusing new clients with 503", "limit", s.maxConnections)

@@ -54,6 +54,7 @@ type Server struct {
 
 	begun   time.Time   // immutable after New
 	leaving atomic.Bool // set once, when there are to be no new clients
+	tight   atomic.Bool // there is no memory for new clients
 
 	sockets  atomic.Int64  // accepted and not closed
 	visitors atomic.Int64  // those of them that are the HTTP server's

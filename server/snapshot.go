@@ -17,6 +17,7 @@ const otherCode protocol.CloseCode = 0
 type Snapshot struct {
 	Uptime  time.Duration
 	Loops   int
+	Tight   bool // no memory for new clients
 	Leaving bool // stopping: there are no new clients
 
 	// Present connections: these add up to all that there are.
@@ -42,6 +43,7 @@ func (s *Server) Snapshot() Snapshot {
 		Uptime:         time.Since(s.begun),
 		Loops:          len(s.workers),
 		Leaving:        s.leaving.Load(),
+		Tight:          s.tight.Load(),
 		Keys:           s.router.Stats(),
 		MaxConnections: s.maxConnections,
 		MaxMessage:     s.limits.Message,
