@@ -70,6 +70,10 @@ func run() int {
 		signal.Notify(hangUp, syscall.SIGHUP)
 		go reloadOn(hangUp, log, store)
 	}
+	if opts.Check {
+		fmt.Print(opts.Settings())
+		return 0
+	}
 	if config.FileLimit, err = poller.RaiseFileLimit(); err != nil {
 		return complain(exitFailed, err)
 	}

@@ -36,12 +36,15 @@ type Options struct {
 	Config server.Config
 	// Certificate names the files of TLS, all of them empty without it.
 	Certificate certificate.Files
+	// Check asks for the settings in place of a server.
+	Check bool
 	// MaxMemory is in bytes; 0: no limit.
 	MaxMemory int64
 	// Admin is the address of the operator's side; empty: none.
 	Admin string
 
 	flags     *pflag.FlagSet
+	config    string
 	origins   []string
 	proxies   []string
 	logLevel  string
@@ -71,6 +74,11 @@ func Parse(args []string, lookupEnv func(string) (string, bool)) (*Options, erro
 	}
 	if err := o.readEnv(lookupEnv); err != nil {
 		return o, err
+	}
+	if o.config != "" {
+		if err := o.readFile(o.config); err != nil {
+			return o, err
+		}
 	}
 	if err := o.checkTLS(); err != nil {
 		return o, err
@@ -134,6 +142,8 @@ func (o *Options) define() {
 	f.Var(durationOrOff(&c.Drain, 10*time.Second, 100*time.Millisecond, time.Hour), "drain", "time over which clients are sent away when the server stops; 0: at once")
 	f.StringVar(&o.Admin, "admin", "", "address for metrics, health, status and profiles, as 127.0.0.1:9000; empty: none")
 	f.BoolVar(&c.NoDemo, "no-demo", false, "do not serve the demo page")
+	f.StringVar(&o.config, "config", "", "TOML file with settings by the names of these flags")
+	f.BoolVar(&o.Check, "check", false, "print the settings that all of this comes to, and exit")
 	f.Var(oneOf(&o.logLevel, "info", "debug", "info", "warn", "error"), "log-level", "least level that is logged")
 	f.Var(oneOf(&o.logFormat, "text", "text", "json"), "log-format", "form of the log")
 	o.flags = f
@@ -161,7 +171,7 @@ func hostOrHelp(args []string) []string {
 func (o *Options) readEnv(lookup func(string) (string, bool)) error {
 	var err error
 	o.flags.VisitAll(func(f *pflag.Flag) {
-		if err != nil || f.Changed || f.Name == "help" || f.Name == "version" {
+		if err != nil || f.Changed || f.Name == "help" || f.Name == "version" || f.Name == "check" {
 			return
 		}
 		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
@@ -172,6 +182,7 @@ func (o *Options) readEnv(lookup func(string) (string, bool)) error {
 		if e := f.Value.Set(value); e != nil {
 			err = fmt.Errorf("invalid value %q of %s: %w", value, name, e)
 		}
+		f.Changed = true // and so not for a file to set
 	})
 	return err
 }
@@ -217,7 +228,8 @@ Usage:
 Flags:
 ` + o.flags.FlagUsages() + `
 Every flag can be set in the environment too (--max-message as
-` + envPrefix + `MAX_MESSAGE); the flag wins. -h without an address prints this help.
+` + envPrefix + `MAX_MESSAGE) and in a file (--config FILE, max-message = "64KiB"). A flag
+wins over the environment, and that over the file. -h without an address prints this help.
 
 Examples:
   sigver                          # ws://0.0.0.0:8000

@@ -2,6 +2,8 @@ package options_test
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -155,4 +157,59 @@ func TestLoggerKeepsToLevelAndFormat(t *testing.T) {
 	log.Warn("loud")
 	require.NotContains(t, out.String(), "quiet")
 	require.Contains(t, out.String(), `"msg":"loud"`)
+}
+
+func TestAFileComesAfterFlagsAndEnvironment(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "sigver.toml")
+	write := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }
+	write("port = 9001\nrate = 12.5\nburst = 20\nmax-message = \"128KiB\"\nno-demo = true\n" +
+		"origin = [\"https://a.example\", \"https://*.b.example\"]\nheartbeat = \"45s\" # longer\n")
+	o, err := options.Parse([]string{"--config", file, "--burst", "40"}, environment{"SIGVER_RATE": "7"}.lookup)
+	require.NoError(t, err)
+	c := o.Config
+	require.Equal(t, 9001, c.Port)
+	require.InDelta(t, 7, c.Rate, 0)
+	require.InDelta(t, 40, c.Burst, 0)
+	require.Equal(t, 128<<10, c.MaxMessage)
+	require.Equal(t, 45*time.Second, c.Heartbeat)
+	require.True(t, c.NoDemo)
+	require.True(t, c.Origins.Allows("https://a.example"))
+	require.True(t, c.Origins.Allows("https://x.b.example"))
+	require.False(t, c.Origins.Allows("https://b.example"))
+
+	// What --check prints is a file for --config that says the same.
+	settings := o.Settings()
+	write(settings)
+	again, err := options.Parse([]string{"--config", file}, environment{}.lookup)
+	require.NoError(t, err)
+	require.Equal(t, settings, again.Settings())
+	require.Contains(t, settings, "trusted-proxy = []\n")
+	require.Contains(t, settings, "rate = 7\n")
+
+	o, err = options.Parse(nil, environment{"SIGVER_CONFIG": file}.lookup)
+	require.NoError(t, err)
+	require.Equal(t, 9001, o.Config.Port)
+}
+
+func TestMistakesInAFileAreNamed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "sigver.toml")
+	for text, says := range map[string][]string{
+		"prt = 1":                {"no setting", `"prt"`},
+		"help = true":            {"no setting", `"help"`},
+		"port = \"x\"":           {`"port"`, "x", "0 to 65535"},
+		"port = [1, 2]":          {`"port"`, "one value"},
+		"[port]\nx = 1":          {`"port"`, "no tables"},
+		"a = 1\nport = ":         {"line 2"},
+		"origin = [\"example\"]": {"--origin", `"example"`},
+		"secure = true":          {"--secure", "certificate"},
+	} {
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		_, err := options.Parse([]string{"--config", file}, environment{}.lookup)
+		require.Error(t, err, text)
+		for _, part := range says {
+			require.ErrorContains(t, err, part, text)
+		}
+	}
+	_, err := options.Parse([]string{"--config", file + ".not"}, environment{}.lookup)
+	require.ErrorContains(t, err, "no such file")
 }

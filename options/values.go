@@ -96,8 +96,13 @@ func sizeOrOff(target *int64, standard, least int64) pflag.Value {
 	}
 }
 
+// bytesText is exact, so that it can be read again.
 func bytesText(n int) string {
-	return strings.NewReplacer(" ", "", ".0", "").Replace(humanize.IBytes(uint64(n)))
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	for len(units) > 1 && n > 0 && n%1024 == 0 {
+		n, units = n/1024, units[1:]
+	}
+	return strconv.Itoa(n) + units[0]
 }
 
 func duration(target *time.Duration, standard, least, most time.Duration) pflag.Value {
