@@ -70,3 +70,6 @@ func (s *Set) Blocked(c *Conn) bool {
 
 // Halved cuts the first TLS record into two.
 var Halved = halved
+
+// ReadSize is what one read brings at most.
+const ReadSize = readSize

@@ -135,7 +135,7 @@ func (c *client) send(b string) {
 			return // the connection has ended already
 		}
 		b = b[n:]
-		for range 1 + n/(64<<10) { // as often as the socket has something
+		for range 1 + n/conn.ReadSize { // as often as the socket has something
 			c.Ready()
 		}
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	readSize  = 64 << 10 // bytes that one read may bring
+	readSize  = 16 << 10 // bytes that one read may bring: a turn of one connection
 	keptIdle  = 64       // inputs that a set keeps to be used again
 	tick      = 125 * time.Millisecond
 	tickParts = uint32(SweepTime / tick)
