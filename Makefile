@@ -64,7 +64,8 @@ chromium:
 		{ $(ROOT) apt-get update && $(ROOT) apt-get install -y --no-install-recommends chromium; }
 
 tools:
-	@missing=; for tool in curl openssl; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	@missing=; for tool in curl openssl haproxy caddy nginx:nginx-light systemd-analyze:systemd; do \
+		command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
 		[ -z "$$missing" ] || { $(ROOT) apt-get update && $(ROOT) apt-get install -y --no-install-recommends $$missing; }
 
 e2e: build node chromium tools ## drive the built server with Node.js and a browser; installs what of these is missing

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -236,4 +237,35 @@ func TestDrain(t *testing.T) {
 	require.Greater(t, late, pairs/2, "most of the time some are still there")
 	require.Positive(t, served.Load())
 	s.wantExit(0)
+}
+
+var metricName = regexp.MustCompile(`\b(?:sigver|process|go)_[a-z_]+\b`)
+
+// Dashboard and alerts ask for metrics that there are.
+func TestDashboardAndAlertsNameRealMetrics(t *testing.T) {
+	s, admin := startAdmin(t, "--max-connections", "1")
+	first := dial(t, s)
+	require.Equal(t, 503, from(t, s, "127.0.0.1").ask(upgradeRequest))
+	first.send(`{"join":"nobody"}`)
+	known := make(map[string]bool)
+	eventually(t, func() bool {
+		for name := range scrape(t, admin) {
+			name, _, _ = strings.Cut(name, "{")
+			known[name] = true
+		}
+		return known["sigver_closes_total"] && known["sigver_refusals_total"]
+	}, "all metrics that appear with what they count")
+	for _, file := range []string{"../deploy/grafana.json", "../deploy/prometheus-rules.yml", "../docs/OPERATIONS.md"} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		names := metricName.FindAllString(string(text), -1)
+		require.NotEmpty(t, names)
+		for _, name := range names {
+			whole := known[name] || known[name+"_count"]
+			require.True(t, whole || strings.HasSuffix(name, "_"), "%s: %s", file, name)
+		}
+		if strings.HasSuffix(file, ".json") {
+			require.True(t, json.Valid(text))
+		}
+	}
 }

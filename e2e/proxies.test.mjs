@@ -1,0 +1,159 @@
+// sigver behind nginx, Caddy and HAProxy, with the files of deploy/ as they are
+// but for ports, paths and names; and systemd's opinion of the unit.
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join as path } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import WebSocket from 'ws'
+import { join, open } from '../web/sigver.js'
+import { certificate } from './certificate.mjs'
+import { afterwards, deadline, start } from './sigver.mjs'
+
+process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0' // nobody trusts this certificate
+process.removeAllListeners('warning') // which Node.js repeats
+
+const deploy = (name) => readFileSync(fileURLToPath(new URL(`../deploy/${name}`, import.meta.url)), 'utf8')
+
+// replaced is text with each of the changes, which all have to apply.
+function replaced(text, changes) {
+  for (const [from, to] of changes) {
+    assert.ok(text.includes(from), `${from} in:\n${text}`)
+    text = text.replaceAll(from, to)
+  }
+  return text
+}
+
+async function freePort() {
+  const listener = net.createServer().listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  const { port } = listener.address()
+  await new Promise((resolve) => listener.close(resolve))
+  return port
+}
+
+function temporary(t) {
+  const folder = mkdtempSync(path(tmpdir(), 'sigver-proxy-'))
+  afterwards(t, () => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+// For each: its file in deploy/, made fit for a test, how it is checked and run.
+const proxies = {
+  nginx: ({ folder, port, server, key, cert }) => {
+    const inside = replaced(deploy('nginx.conf'), [
+      ['listen 443 ssl', `listen 127.0.0.1:${port} ssl`],
+      ['/etc/ssl/signal.example.org.pem', cert],
+      ['/etc/ssl/private/signal.example.org.pem', key],
+      ['127.0.0.1:8000', server],
+    ])
+    const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join('\n')
+    const file = path(folder, 'nginx.conf')
+    writeFileSync(
+      file,
+      `pid ${folder}/pid;\ndaemon off;\nuser root;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n${paths}\n${inside}\n}\n`,
+    )
+    return { check: ['nginx', '-t', '-c', file], run: ['nginx', '-c', file], stop: 'SIGTERM' }
+  },
+  caddy: ({ folder, port, server, key, cert }) => {
+    const file = path(folder, 'Caddyfile')
+    const inside = replaced(deploy('Caddyfile'), [
+      ['signal.example.org {', `https://127.0.0.1:${port} {\n\ttls ${cert} ${key}`],
+      ['127.0.0.1:8000', server],
+    ])
+    writeFileSync(file, `{\n\tadmin off\n\tauto_https disable_redirects\n\tstorage file_system ${folder}\n}\n${inside}`)
+    const flags = ['--config', file, '--adapter', 'caddyfile']
+    return { check: ['caddy', 'validate', ...flags], run: ['caddy', 'run', ...flags], stop: 'SIGKILL' }
+  },
+  haproxy: ({ folder, port, server, key, cert }) => {
+    const both = path(folder, 'both.pem')
+    writeFileSync(both, readFileSync(cert, 'utf8') + readFileSync(key, 'utf8'))
+    const file = path(folder, 'haproxy.cfg')
+    writeFileSync(
+      file,
+      replaced(deploy('haproxy.cfg'), [
+        ['bind :443', `bind 127.0.0.1:${port}`],
+        ['/etc/ssl/private/signal.example.org.pem', both],
+        ['127.0.0.1:8000', server],
+        ['maxconn 100000', 'maxconn 1000'],
+      ]),
+    )
+    return { check: ['haproxy', '-c', '-f', file], run: ['haproxy', '-f', file], stop: 'SIGTERM' }
+  },
+}
+
+// running starts a proxy and waits until it takes connections.
+async function running(t, [program, ...args], port, stop) {
+  const process = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const exit = once(process, 'exit')
+  let said = ''
+  for (const stream of [process.stdout, process.stderr]) stream.on('data', (text) => (said += text))
+  afterwards(t, () => {
+    process.kill(stop)
+    return exit
+  })
+  await deadline(
+    (async () => {
+      for (;;) {
+        assert.equal(process.exitCode, null, said)
+        const socket = net.connect(port, '127.0.0.1')
+        const connected = await once(socket, 'connect').then(() => true, () => false)
+        socket.destroy()
+        if (connected) return
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+    })(),
+    () => `${program} to listen:\n${said}`,
+  )
+}
+
+async function next(source) {
+  const { value } = await deadline(source[Symbol.asyncIterator]().next(), () => 'a message through the proxy')
+  return value
+}
+
+for (const [name, prepare] of Object.entries(proxies)) {
+  test(`behind ${name}`, async (t) => {
+    const server = await start(t, '--heartbeat', '1s', '--trusted-proxy', '127.0.0.1', '--max-per-ip', '12')
+    const [, key, , cert] = certificate(t)
+    const port = await freePort()
+    const { check, run, stop } = prepare({ folder: temporary(t), port, server: new URL(server.url).host, key, cert })
+    execFileSync(check[0], check.slice(1), { stdio: 'pipe' })
+    await running(t, run, port, stop)
+
+    const url = `wss://127.0.0.1:${port}`
+    for (const [one, other] of [['websocket', 'websocket'], ['sse', 'sse'], ['websocket', 'sse']]) {
+      const opener = await open(url, `${one} ${other}`, { transport: one, WebSocket })
+      const there = await join(url, `${one} ${other}`, { transport: other, WebSocket })
+      there.send('x'.repeat(20_000))
+      const here = await next(opener)
+      assert.equal((await next(here)).length, 20_000)
+      here.send('answer')
+      assert.equal(await next(there), 'answer')
+      // Longer than two heartbeats: nothing is held back or cut off.
+      await new Promise((resolve) => setTimeout(resolve, 2500))
+      here.send('still there')
+      assert.equal(await next(there), 'still there')
+      opener.close()
+      await assert.rejects(next(there), { name: 'OPENER_NO_LONGER_AVAILABLE' })
+    }
+
+    // Each client counts as itself, not as the proxy.
+    const all = []
+    for (let i = 0; i < 12; i++) all.push(await open(url, `many ${i}`, { transport: 'websocket', WebSocket, reconnect: false }))
+    await assert.rejects(open(url, 'one too many', { transport: 'sse' }), { name: 'TRY_AGAIN_LATER' })
+    all.forEach((opener) => opener.close())
+  })
+}
+
+test('the systemd unit', (t) => {
+  const unit = path(temporary(t), 'sigver.service')
+  const program = fileURLToPath(new URL('../dist/sigver', import.meta.url))
+  writeFileSync(unit, replaced(deploy('sigver.service'), [['ExecStart=/usr/local/bin/sigver', `ExecStart=${program}`]]))
+  const said = execFileSync('systemd-analyze', ['verify', '--recursive-errors=no', unit], { encoding: 'utf8', stdio: 'pipe' })
+  assert.equal(said, '')
+})
