@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"strings"
 	"sync"
@@ -376,7 +375,7 @@ func TestGoAwayAndDrop(t *testing.T) {
 		half.send("GET / ")
 		closing.Close(4000, "")
 		closing.Flush()
-		l.set.GoAway(math.MaxInt)
+		l.set.GoAway()
 		half.wantRefusal(t, 503)
 		open.wantClose(t, 1001)
 		closing.wantClose(t, 4000)

@@ -22,6 +22,9 @@ import (
 // Events is what a connection tells its owner. All of it is called on the
 // connection's loop, with no lock held.
 type Events interface {
+	// Proxied says whom a proxy speaks for, first of all; with no valid address
+	// for itself. False closes the connection. Only after ServeProxied.
+	Proxied(client netip.Addr) bool
 	// Visit brings a connection on which something else than a WebSocket was
 	// asked for. It is the owner's; the loop knows it no more. Nothing follows.
 	Visit(*Visitor)
@@ -104,7 +107,7 @@ func (c *Conn) fail(code protocol.CloseCode, detail string) {
 // stopping. Loop only.
 func (c *Conn) GoAway() {
 	switch c.state {
-	case stateHello, stateQueued:
+	case stateProxied, stateHello, stateQueued:
 		c.close()
 	case stateAway:
 		c.abort()

@@ -95,6 +95,7 @@ type client struct {
 	handle   func([]byte) error // what Message does, besides recording
 	messages []string
 	visitor  *conn.Visitor
+	proxied  []netip.Addr
 	opened   int
 	left     []protocol.CloseCode
 	closed   int
@@ -113,17 +114,27 @@ func (c *client) Message(text []byte) error {
 	return nil
 }
 
+func (c *client) Proxied(addr netip.Addr) bool {
+	c.proxied = append(c.proxied, addr)
+	return c.refusal == nil
+}
+
 func (c *client) Visit(v *conn.Visitor)           { c.visitor = v }
 func (c *client) Leaving(code protocol.CloseCode) { c.left = append(c.left, code) }
 func (c *client) Closed()                         { c.closed++ }
 
 // serve connects a client. Loop only.
 func (l *loop) serve() *client {
+	c := l.pair()
+	require.NoError(l.t, l.set.Serve(&c.Conn, c.near, c))
+	return c
+}
+
+// pair is a client whose connection nobody serves yet.
+func (l *loop) pair() *client {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	require.NoError(l.t, err)
-	c := &client{fd: fds[1], near: fds[0]}
-	require.NoError(l.t, l.set.Serve(&c.Conn, fds[0], c))
-	return c
+	return &client{fd: fds[1], near: fds[0]}
 }
 
 // send writes b from the client's side and lets the connection read it. Loop
@@ -324,6 +335,7 @@ type echo struct {
 	to *conn.Conn
 }
 
+func (e *echo) Proxied(netip.Addr) bool      { return true }
 func (e *echo) Opening([]byte) *conn.Refusal { return nil }
 func (e *echo) Leaving(protocol.CloseCode)   {}
 func (e *echo) Visit(*conn.Visitor)          {}

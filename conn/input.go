@@ -115,13 +115,19 @@ func (c *Conn) receive(fresh []byte) {
 }
 
 func (c *Conn) receiving() bool {
-	return c.state == stateHandshake || c.state == stateOpen || c.state == stateHello
+	switch c.state {
+	case stateProxied, stateHello, stateHandshake, stateOpen:
+		return true
+	}
+	return false
 }
 
 // understand deals with the beginning of b and returns how much of it that was,
 // or 0 when more must arrive.
 func (c *Conn) understand(b []byte) int {
 	switch {
+	case c.state == stateProxied:
+		return c.proxyHeader(b)
 	case c.state == stateHello:
 		c.hello(b)
 		return 0

@@ -331,7 +331,7 @@ func TestAnEndDuringTheHandshake(t *testing.T) {
 		clients = append(clients, c)
 	}
 	l.until(t, func() bool { return l.set.Away() == 1 })
-	l.do(func() { l.set.GoAway(100) })
+	l.do(l.set.GoAway)
 	for _, c := range clients {
 		l.until(t, func() bool { return c.closed == 1 })
 	}

@@ -93,12 +93,17 @@ func (s *Set) add(c *Conn) {
 	s.conns = append(s.conns, c)
 }
 
-// GoAway ends n connections, or all that there are, as Conn.GoAway does, and
-// returns how many are left that it could end. Loop only.
-func (s *Set) GoAway(n int) (left int) {
+// GoAway ends all connections as Conn.GoAway does. Loop only.
+func (s *Set) GoAway() {
+	s.each((*Conn).GoAway)
+}
+
+// GoAwaySome is GoAway for n open connections. It returns how many are left. Loop
+// only.
+func (s *Set) GoAwaySome(n int) (left int) {
 	s.each(func(c *Conn) {
 		switch {
-		case c.state == stateClosing:
+		case c.state != stateOpen:
 		case n > 0:
 			n--
 			c.GoAway()

@@ -9,11 +9,12 @@ package conn
 //	    +---------------------------------+   the socket failed, or is a Visitor's
 //
 // With TLS the life begins with hello --> queued --> away --> handshake, and can
-// end at each of them. A stream begins as open.
+// end at each of them; behind a proxy with proxied, before either. A stream begins as open.
 type state uint8
 
 const (
 	stateHandshake state = iota // the HTTP header is not complete
+	stateProxied                // the proxy's header is not complete
 	stateHello                  // the TLS client's first record is not complete
 	stateQueued                 // it is, and the TLS handshake waits its turn
 	stateAway                   // a goroutine does it, and has the socket

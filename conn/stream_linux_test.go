@@ -2,7 +2,6 @@ package conn_test
 
 import (
 	"errors"
-	"math"
 	"strings"
 	"testing"
 	"time"
@@ -123,7 +122,7 @@ func TestTheLimitsOfAStream(t *testing.T) {
 				c.Send([]byte(strings.Repeat("m", 10<<10)))
 			}
 		}, protocol.SlowConsumer},
-		{"the server's end", func(*client) { l.set.GoAway(math.MaxInt) }, protocol.GoingAway},
+		{"the server's end", func(*client) { l.set.GoAway() }, protocol.GoingAway},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {

@@ -56,7 +56,7 @@ func (c *Conn) sweep() {
 		return
 	}
 	switch c.state {
-	case stateHello, stateQueued:
+	case stateProxied, stateHello, stateQueued:
 		c.close()
 	case stateHandshake:
 		c.refuse(tooSlow)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -200,4 +201,57 @@ func TestOutOfMemory(t *testing.T) {
 	}
 	eventually(t, func() bool { return from(t, s, "127.0.0.1").ask(upgradeRequest) == 101 }, "there is memory again")
 	exchange(t, s, "new")
+}
+
+// proxyOne is the header of the PROXY protocol, version 1.
+func proxyOne(client string) string {
+	return "PROXY TCP4 " + client + " 198.51.100.100 4711 443\r\n"
+}
+
+func TestClientsBehindAProxyOfBytes(t *testing.T) {
+	flags := []string{"--max-per-ip", "1", "--trusted-proxy", "127.0.0.2", "--proxy-protocol", "--max-guesses", "1"}
+	for _, s := range []*instance{start(t, flags...), startTLS(t, flags...)} {
+		// connect is a client of the proxy, with TLS if the server wants that.
+		connect := func(header string) came {
+			c := from(t, s, "127.0.0.2")
+			_, err := io.WriteString(c.conn, header)
+			require.NoError(t, err)
+			if strings.HasPrefix(s.url, "wss") {
+				c.conn = tls.Client(c.conn, trusted())
+			}
+			return c
+		}
+		require.Equal(t, 101, connect(proxyOne("198.51.100.1")).ask(upgradeRequest))
+		require.Equal(t, 200, connect(proxyOne("198.51.100.2")).ask(streamRequest))
+		require.Zero(t, connect(proxyOne("198.51.100.1")).ask(upgradeRequest), "too many of this address")
+		require.Zero(t, connect(proxyOne("198.51.100.2")).ask(upgradeRequest))
+		require.Zero(t, connect("").ask(upgradeRequest), "a proxy has to say whom it speaks for")
+		require.Equal(t, 101, connect("\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00").ask(upgradeRequest), "the proxy itself")
+
+		// Who is no proxy has nothing to claim.
+		direct := from(t, s, "127.0.0.3")
+		_, err := io.WriteString(direct.conn, proxyOne("198.51.100.3"))
+		require.NoError(t, err)
+		if strings.HasPrefix(s.url, "wss") {
+			require.NotEqual(t, 101, direct.ask(upgradeRequest))
+		} else {
+			require.Equal(t, 400, direct.ask(upgradeRequest))
+		}
+		dialFrom(t, s, "127.0.0.4")
+	}
+	s := start(t, flags...)
+	guesser := from(t, s, "127.0.0.2")
+	_, _ = io.WriteString(guesser.conn, proxyOne("198.51.100.9"))
+	require.Equal(t, 101, guesser.ask(upgradeRequest))
+	_, err := io.WriteString(guesser.conn, masked(0x81, `{"join":"nobody"}`))
+	require.NoError(t, err)
+	_, _ = io.Copy(io.Discard, guesser.conn)
+	require.NoError(t, guesser.conn.Close())
+	ask := func(client string) int {
+		c := from(t, s, "127.0.0.2")
+		_, _ = io.WriteString(c.conn, proxyOne(client))
+		return c.ask(upgradeRequest)
+	}
+	eventually(t, func() bool { return ask("198.51.100.9") == 429 }, "it is the client who has guessed")
+	require.Equal(t, 101, ask("198.51.100.10"))
 }

@@ -106,6 +106,9 @@ func (o *Options) checkAdmission() (err error) {
 		}
 		o.Config.Proxies = append(o.Config.Proxies, network.Masked())
 	}
+	if o.Config.ProxyProtocol && len(o.Config.Proxies) == 0 {
+		return errors.New("--proxy-protocol without --trusted-proxy: it must be known whose word counts")
+	}
 	return nil
 }
 
@@ -139,6 +142,8 @@ func (o *Options) define() {
 	f.Var(real(&c.PerAddress.Rate, 0, 0, 1e6), "accept-rate", "new connections per second and address, ten seconds' worth at once; 0: no limit")
 	f.Var(real(&c.PerAddress.Guesses, 60, 0, 1e6), "max-guesses", "joins of unknown keys per minute and address; 0: no limit")
 	f.StringSliceVar(&o.proxies, "trusted-proxy", nil, "network of proxies whose X-Forwarded-For or Forwarded is believed, as 10.0.0.0/8; repeatable")
+	f.BoolVar(&c.ProxyProtocol, "proxy-protocol", false, "connections of trusted proxies begin with a header of the PROXY protocol, version 1 or 2")
+	f.BoolVar(&c.SharePort, "share-port", false, "listen beside a server that listens on the same address, to take over from it")
 	f.Var(durationOrOff(&c.Drain, 10*time.Second, 100*time.Millisecond, time.Hour), "drain", "time over which clients are sent away when the server stops; 0: at once")
 	f.StringVar(&o.Admin, "admin", "", "address for metrics, health, status and profiles, as 127.0.0.1:9000; empty: none")
 	f.BoolVar(&c.NoDemo, "no-demo", false, "do not serve the demo page")

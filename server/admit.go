@@ -16,11 +16,6 @@ var (
 		RetryAfter: 5,
 		Detail:     "the server has as many connections as it can serve, try again later",
 	}
-	serverStopping = &conn.Refusal{
-		Status:     http.StatusServiceUnavailable,
-		RetryAfter: 1,
-		Detail:     "the server is stopping, try again",
-	}
 	foreignOrigin = &conn.Refusal{
 		Status: http.StatusForbidden,
 		Detail: "pages of this origin may not use this server",
@@ -42,28 +37,37 @@ func (s *Server) limitsAddresses() bool {
 	return s.perAddress.Connections > 0 || s.perAddress.Rate > 0
 }
 
-// enter counts fd's address before there is any work for it. It is false if the
-// address has too much already. A proxy's clients are counted when their header
-// says who they are.
-func (w *worker) enter(c *client, fd int) bool {
+// enter counts fd's address before there is any work for it. It is not ok if the
+// address has too much already. A proxy's clients are counted when a header says
+// who they are; proxied says that it comes before anything else.
+func (w *worker) enter(c *client, fd int) (proxied, ok bool) {
 	s := w.server
-	if !s.limitsAddresses() {
-		return true
+	if !s.limitsAddresses() && !s.proxyProtocol {
+		return false, true
 	}
 	peer, err := poller.PeerAddr(fd)
 	if err != nil {
-		return false // is gone already
+		return false, false // is gone already
 	}
 	if s.proxies.Trusts(peer.Addr()) {
-		return true
+		return s.proxyProtocol, true
 	}
-	address, refused := s.addresses.Enter(peer.Addr())
+	return false, !s.limitsAddresses() || w.enterAs(c, peer.Addr())
+}
+
+func (w *worker) enterAs(c *client, addr netip.Addr) bool {
+	address, refused := w.server.addresses.Enter(addr)
 	if refused != "" {
 		w.turnedAway++
 		return false
 	}
 	w.entered[c] = address
 	return true
+}
+
+// Proxied counts the client that a proxy speaks for.
+func (c *client) Proxied(addr netip.Addr) bool {
+	return !addr.IsValid() || c.worker().enterAs(c, addr)
 }
 
 // leaveAddress ends what enter or Opening counted.
@@ -88,9 +92,6 @@ func (w *worker) giveAddress(c *client, address *admission.Address) {
 func (c *client) Opening(header []byte) *conn.Refusal {
 	w := c.worker()
 	s := w.server
-	if s.leaving.Load() {
-		return serverStopping
-	}
 	if !s.origins.Any() {
 		for origin := range conn.HeaderValues(header, "Origin") {
 			if !s.origins.Allows(string(origin)) {
@@ -115,6 +116,12 @@ func (w *worker) enterFor(c *client, header []byte) *conn.Refusal {
 	if len(s.proxies) == 0 && !s.addresses.Suspects() {
 		return nil
 	}
+	if address := w.entered[c]; address != nil {
+		if s.addresses.GuessesTooMuch(address.Network()) {
+			return tooManyGuesses
+		}
+		return nil
+	}
 	addr, err := c.PeerAddr()
 	if err != nil {
 		return nil // is gone, as will be seen
@@ -126,7 +133,7 @@ func (w *worker) enterFor(c *client, header []byte) *conn.Refusal {
 	if s.addresses.GuessesTooMuch(addr) {
 		return tooManyGuesses
 	}
-	if proxied && w.entered[c] == nil {
+	if proxied {
 		address, refused := s.addresses.Enter(addr)
 		if refused != "" {
 			return tooManyFromAddress
@@ -195,10 +202,7 @@ func (s *Server) clientOf(r *http.Request) (addr netip.Addr, proxied bool) {
 // that it has counted, if a proxy speaks for it.
 func (s *Server) admitStream(r *http.Request) (address *admission.Address, refusal *conn.Refusal) {
 	addr, proxied := s.clientOf(r)
-	switch {
-	case s.leaving.Load():
-		return nil, serverStopping
-	case addr.IsValid() && s.addresses.GuessesTooMuch(addr):
+	if addr.IsValid() && s.addresses.GuessesTooMuch(addr) {
 		return nil, tooManyGuesses
 	}
 	if proxied {

@@ -39,7 +39,11 @@ type Config struct {
 	Origins    admission.Origins // whose pages may use the server
 	Proxies    admission.Proxies // whose word about their clients' addresses counts
 	PerAddress admission.Limits
+	// ProxyProtocol: connections of Proxies begin with its header.
+	ProxyProtocol bool
 
+	// SharePort allows further servers on the same address.
+	SharePort bool
 	// Drain is over what time clients are sent away when the server stops.
 	Drain time.Duration
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -110,6 +111,14 @@ type visitor struct {
 	server  *Server
 	address *admission.Address // where it comes from, if that was counted
 	over    sync.Once
+}
+
+// RemoteAddr is the client's, also if a proxy has said who that is.
+func (v *visitor) RemoteAddr() net.Addr {
+	if v.address == nil {
+		return v.Visitor.RemoteAddr()
+	}
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(v.address.Network(), 0))
 }
 
 // Close closes the connection.

@@ -45,6 +45,7 @@ type Server struct {
 	drain          time.Duration
 	origins        admission.Origins
 	proxies        admission.Proxies
+	proxyProtocol  bool
 	addresses      *admission.Addresses
 	perAddress     admission.Limits
 
@@ -78,7 +79,7 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	listeners, bound, err := listen(addr, config.Loops, 3*config.Heartbeat)
+	listeners, bound, err := config.listen(addr)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", addr, err)
 	}
@@ -87,6 +88,7 @@ func New(config Config) (*Server, error) {
 		drain:          config.Drain,
 		origins:        config.Origins,
 		proxies:        config.Proxies,
+		proxyProtocol:  config.ProxyProtocol,
 		addresses:      admission.NewAddresses(config.PerAddress),
 		perAddress:     config.PerAddress,
 		log:            config.Log,
@@ -116,12 +118,11 @@ func New(config Config) (*Server, error) {
 }
 
 // listen opens one socket for each loop on the same address; the kernel spreads
-// the clients over them. What a client does not acknowledge within giveUp ends
-// its connection; 0 leaves that to the kernel.
-func listen(addr netip.AddrPort, loops int, giveUp time.Duration) (listeners []int, bound netip.AddrPort, err error) {
+// the clients over them.
+func (c *Config) listen(addr netip.AddrPort) (listeners []int, bound netip.AddrPort, err error) {
 	// A socket that is not shared finds out whether the address is somebody
 	// else's: shared ones would quietly take half of the other's clients.
-	probe, err := poller.Listen(addr, false)
+	probe, err := poller.Listen(addr, c.SharePort)
 	if err != nil {
 		return nil, addr, err
 	}
@@ -131,10 +132,10 @@ func listen(addr netip.AddrPort, loops int, giveUp time.Duration) (listeners []i
 	if err = poller.CloseFD(probe); err != nil {
 		return nil, addr, err
 	}
-	for range loops {
+	for range c.Loops {
 		fd, err := poller.Listen(bound, true)
-		if err == nil && giveUp > 0 {
-			err = poller.GiveUpAfter(fd, giveUp)
+		if err == nil && c.Heartbeat > 0 {
+			err = poller.GiveUpAfter(fd, 3*c.Heartbeat)
 		}
 		if err != nil {
 			if fd >= 0 {

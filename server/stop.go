@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +20,7 @@ func (s *Server) stop() {
 	s.onEveryLoop((*worker).stopAccepting)
 	s.sendAway()
 	s.router.Silence()
-	s.onEveryLoop(func(w *worker) { w.clients.GoAway(math.MaxInt) })
+	s.onEveryLoop(func(w *worker) { w.clients.GoAway() })
 	// Requests that are being answered may take as long as clients to leave.
 	deadline := time.Now().Add(stopTimeout)
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
@@ -41,7 +40,7 @@ func (s *Server) sendAway() {
 	left.Store(s.admitted.Load())
 	for ticks := int64(s.drain / drainTick); ticks > 0 && left.Load() > 0; ticks-- {
 		each := int(left.Swap(0)/ticks/int64(len(s.workers))) + 1
-		s.onEveryLoop(func(w *worker) { left.Add(int64(w.clients.GoAway(each))) })
+		s.onEveryLoop(func(w *worker) { left.Add(int64(w.clients.GoAwaySome(each))) })
 		if left.Load() > 0 {
 			time.Sleep(drainTick)
 		}

@@ -87,12 +87,19 @@ func (w *worker) accept() {
 
 func (w *worker) serve(fd int) {
 	c := new(client)
-	if !w.enter(c, fd) {
+	proxied, ok := w.enter(c, fd)
+	if !ok {
 		_ = poller.CloseFD(fd)
 		return
 	}
 	w.server.sockets.Add(1)
-	if err := w.clients.Serve(&c.Conn, fd, c); err != nil {
+	var err error
+	if proxied {
+		err = w.clients.ServeProxied(&c.Conn, fd, c)
+	} else {
+		err = w.clients.Serve(&c.Conn, fd, c)
+	}
+	if err != nil {
 		w.leaveAddress(c)
 		w.notServed(err)
 	}
@@ -124,10 +131,15 @@ func (w *worker) tick() {
 	}
 }
 
-// stopAccepting closes the listener. Loop only.
+// stopAccepting takes in who waits already and closes the listener. Loop only.
 func (w *worker) stopAccepting() {
 	if w.listener < 0 {
 		return
+	}
+	for waiting := true; waiting && !w.paused; {
+		before := w.server.sockets.Load()
+		w.accept()
+		waiting = w.server.sockets.Load() > before
 	}
 	_ = w.loop.Remove(w.listener)
 	_ = poller.CloseFD(w.listener)
