@@ -222,19 +222,23 @@ test('no way between the two is ICE_FAILED, with what to do', async (t) => {
     const { open, join, connect } = await import('/sigver.js')
     const opener = await open('/', 'no way')
     const link = await join('/', 'no way')
-    // Its answer leads to where nobody is any more.
+    // Its answer leads to where nobody is any more: it goes out when all is closed.
     opener.addEventListener('joining', ({ link }) => {
       const connection = new RTCPeerConnection()
-      connection.onicecandidate = ({ candidate }) => {
-        link.send({ candidate })
-        if (!candidate) connection.close()
-      }
+      const candidates = []
       link.addEventListener('message', async ({ data }) => {
         if (!data.description) return
+        const gathered = new Promise((resolve) => {
+          connection.onicecandidate = ({ candidate }) => (candidate ? candidates.push(candidate.toJSON()) : resolve())
+        })
         await connection.setRemoteDescription(data.description)
         await connection.setLocalDescription()
         const { type, sdp } = connection.localDescription
+        await gathered
+        connection.close()
         link.send({ description: { type, sdp } })
+        for (const candidate of candidates) link.send({ candidate })
+        link.send({ candidate: null })
       })
     })
     return connect(link, { timeout: 60_000 }).catch((error) => `${error.name}: ${error.message}`)
