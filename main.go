@@ -59,6 +59,7 @@ func run() int {
 
 	config := opts.Config
 	config.Log = log
+	reload := func() { log.Info("no certificate to read again") }
 	if opts.Certificate.Key != "" {
 		store, err := certificate.Load(opts.Certificate)
 		if err != nil {
@@ -66,14 +67,20 @@ func run() int {
 		}
 		warn(log, store)
 		config.TLS = store.Config()
-		hangUp := make(chan os.Signal, 1)
-		signal.Notify(hangUp, syscall.SIGHUP)
-		go reloadOn(hangUp, log, store)
+		reload = func() { reloadCertificate(log, store) }
 	}
 	if opts.Check {
 		fmt.Print(opts.Settings())
 		return 0
 	}
+	// Without a certificate too: a hang-up is no reason to end.
+	hangUp := make(chan os.Signal, 1)
+	signal.Notify(hangUp, syscall.SIGHUP)
+	go func() {
+		for range hangUp {
+			reload()
+		}
+	}()
 	if config.FileLimit, err = poller.RaiseFileLimit(); err != nil {
 		return complain(exitFailed, err)
 	}
@@ -116,16 +123,14 @@ func run() int {
 	return 0
 }
 
-// reloadOn reads the certificate again at each signal. Connections stay.
-func reloadOn(hangUp <-chan os.Signal, log *slog.Logger, store *certificate.Store) {
-	for range hangUp {
-		if err := store.Reload(); err != nil {
-			log.Error("the certificate stays what it was", "error", err)
-			continue
-		}
-		log.Info("certificate reloaded", "expires", store.Expires())
-		warn(log, store)
+// reloadCertificate reads it again. Connections stay.
+func reloadCertificate(log *slog.Logger, store *certificate.Store) {
+	if err := store.Reload(); err != nil {
+		log.Error("the certificate stays what it was", "error", err)
+		return
 	}
+	log.Info("certificate reloaded", "expires", store.Expires())
+	warn(log, store)
 }
 
 func warn(log *slog.Logger, store *certificate.Store) {

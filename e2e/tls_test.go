@@ -203,6 +203,17 @@ func TestReloadingTheCertificate(t *testing.T) {
 	s.stop()
 }
 
+func TestAHangUpWithoutACertificateIsNoEnd(t *testing.T) {
+	s := start(t)
+	stays := dial(t, s)
+	stays.open("stays")
+	s.signal(syscall.SIGHUP)
+	eventually(t, func() bool { return strings.Contains(s.logged(), "no certificate to read again") }, "nothing is said")
+	other := dial(t, s)
+	other.join("stays")
+	s.stop()
+}
+
 func TestAnExpiredCertificateIsWarnedOf(t *testing.T) {
 	key, cert := theAuthority().server(20, time.Now().Add(-time.Minute)).write(t, t.TempDir())
 	s := start(t, "-k", key, "-c", cert)
