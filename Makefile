@@ -4,6 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 15s
 ARGS ?=
 PAIRS ?= 200000
+MINUTES ?= 3
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 NODE_LEAST := 20
@@ -14,7 +15,7 @@ ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race fuzz lint node chromium tools e2e microbench bench bench-compare bench-peers test-peers clean
+.PHONY: help run build test race fuzz lint node chromium tools e2e microbench soak bench bench-compare bench-peers test-peers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +74,10 @@ e2e: build node chromium tools ## drive the built server with Node.js and a brow
 
 microbench: ## run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
+
+# As root it also cuts the network of some of the clients.
+soak: ## keep a server busy for MINUTES (3) with faults at random, and check all along
+	go run ./soak --minutes $(MINUTES) $(ARGS)
 
 bench: ## drive the server with whole signaling sessions, PAIRS of them; further flags in ARGS
 	go run ./bench --pairs $(PAIRS) $(ARGS)
