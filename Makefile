@@ -15,7 +15,7 @@ ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race fuzz lint node chromium tools e2e microbench soak bench bench-compare bench-peers test-peers clean
+.PHONY: help run build test race fuzz lint node chromium tools e2e microbench soak upgrade bench bench-compare bench-peers test-peers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ microbench: ## run the Go benchmarks
 # As root it also cuts the network of some of the clients.
 soak: ## keep a server busy for MINUTES (3) with faults at random, and check all along
 	go run ./soak --minutes $(MINUTES) $(ARGS)
+
+upgrade: ## replace a running server under load, and count who is turned away; needs root
+	go test ./e2e -count=1 -v -run 'Upgrade|SecondServer'
 
 bench: ## drive the server with whole signaling sessions, PAIRS of them; further flags in ARGS
 	go run ./bench --pairs $(PAIRS) $(ARGS)

@@ -13,7 +13,7 @@ import (
 // use a library that is everybody's temptation. docs/ARCHITECTURE.md says why.
 var (
 	mayImport = map[string][]string{
-		"sigver/admin":       {"sigver/conn", "sigver/protocol", "sigver/server"},
+		"sigver/admin":       {"sigver/conn", "sigver/poller", "sigver/protocol", "sigver/server"},
 		"sigver":             {"sigver/admin", "sigver/certificate", "sigver/memory", "sigver/options", "sigver/poller", "sigver/server"},
 		"sigver/options":     {"sigver/admission", "sigver/certificate", "sigver/memory", "sigver/server"},
 		"sigver/server":      {"sigver/admission", "sigver/conn", "sigver/poller", "sigver/protocol", "sigver/router", "sigver/web"},

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -84,6 +85,14 @@ func run() int {
 	if config.FileLimit, err = poller.RaiseFileLimit(); err != nil {
 		return complain(exitFailed, err)
 	}
+	// Before the clients' address: none must come to a server that then cannot start.
+	var operators net.Listener
+	if opts.Admin != "" {
+		if operators, err = admin.Listen(opts.Admin, config.SharePort); err != nil {
+			return complain(exitFailed, err)
+		}
+		defer operators.Close()
+	}
 	srv, err := server.New(config)
 	if errors.Is(err, server.ErrImpossible) {
 		return complain(exitUsage, err)
@@ -92,11 +101,8 @@ func run() int {
 		return complain(exitFailed, err)
 	}
 
-	if opts.Admin != "" {
-		operator, err := admin.Listen(opts.Admin, srv, version, log)
-		if err != nil {
-			return complain(exitFailed, err)
-		}
+	if operators != nil {
+		operator := admin.New(operators, srv, version, log)
 		// It answers to the end, also while clients are being sent away.
 		whole, end := context.WithCancel(context.Background())
 		defer end()

@@ -15,6 +15,7 @@ import (
 	"net/http/pprof"
 	"time"
 
+	"sigver/poller"
 	"sigver/server"
 )
 
@@ -32,13 +33,31 @@ type Admin struct {
 	version  string
 }
 
-// Listen binds addr, a host and a port. version is what /status and the metrics
-// say of the program.
-func Listen(addr string, source Source, version string, log *slog.Logger) (*Admin, error) {
-	listener, err := net.Listen("tcp", addr)
+// Listen binds addr, a host and a port; shared as the clients' address is with
+// --share-port. Who asks while there are two servers is answered by either.
+func Listen(addr string, shared bool) (net.Listener, error) {
+	if !shared {
+		// A socket that is not shared finds out whether somebody is there.
+		probe, err := net.Listen("tcp", addr)
+		if err != nil {
+			return nil, fmt.Errorf("--admin: %w", err)
+		}
+		if err := probe.Close(); err != nil {
+			return nil, fmt.Errorf("--admin: %w", err)
+		}
+	}
+	// So that the next version may come beside this one.
+	config := net.ListenConfig{Control: poller.Share}
+	listener, err := config.Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("--admin: %w", err)
 	}
+	return listener, nil
+}
+
+// New takes over listener. version is what /status and the metrics say of the
+// program.
+func New(listener net.Listener, source Source, version string, log *slog.Logger) *Admin {
 	a := &Admin{listener: listener, source: source, version: version}
 	a.http = &http.Server{
 		Handler:           a.routes(),
@@ -46,7 +65,7 @@ func Listen(addr string, source Source, version string, log *slog.Logger) (*Admi
 		IdleTimeout:       time.Minute,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	return a, nil
+	return a
 }
 
 // Addr is where it listens.

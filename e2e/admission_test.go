@@ -129,6 +129,28 @@ func TestTheRateOfConnectionsOfOneAddress(t *testing.T) {
 	eventually(t, func() bool { return from(t, s, "127.0.0.2").ask(upgradeRequest) == 101 }, "one a second")
 }
 
+// Whoever is refused is logged, by network unless the operator wants more.
+func TestAddressesInTheLog(t *testing.T) {
+	for args, logged := range map[string][]string{
+		"":                {"198.51.100.0/24", "2001:db8:1:2::/64"},
+		"--log-addresses": {"198.51.100.77", "2001:db8:1:2:3:4:5:6"},
+	} {
+		for i, addr := range []string{"198.51.100.77", "2001:db8:1:2:3:4:5:6"} {
+			s := start(t, append(strings.Fields(args), "--log-level", "debug", "--max-per-ip", "2", "--trusted-proxy", "127.0.0.2")...)
+			for range 3 {
+				from(t, s, "127.0.0.2").ask(upgradeRequest, "X-Forwarded-For: "+addr)
+			}
+			exchange(t, s, "a key that nobody may read")
+			eventually(t, func() bool { return strings.Contains(s.logged(), "address="+logged[i]+" ") }, "the line is logged")
+			require.Contains(t, s.logged(), `because="too many connections from this address"`)
+			require.NotContains(t, s.logged(), "nobody may read")
+			if args == "" {
+				require.NotContains(t, s.logged(), addr)
+			}
+		}
+	}
+}
+
 func TestClientsBehindAProxy(t *testing.T) {
 	s := start(t, "--max-per-ip", "1", "--trusted-proxy", "127.0.0.2,10.0.0.0/8")
 	proxy := func(request string, fields ...string) int { return from(t, s, "127.0.0.2").ask(request, fields...) }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,12 +19,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A new server takes over from the old one on the same port, under load: nobody
-// who comes is turned away, and who was there is told to come again.
+const upgradeScript = "../deploy/upgrade.sh"
+
+// The script puts a new server in the place of the old one, under load: nobody who
+// comes is turned away, and who was there is told to come again.
 func TestUpgradeWithoutAGap(t *testing.T) {
 	migrate(t)
-	old, oldAdmin := startAdmin(t, "--drain", "2s")
-	port := old.addr[strings.LastIndexByte(old.addr, ':')+1:]
+	port, adminPort := freePort(t), freePort(t)
+	old := start(t, "--drain", "2s", "--port", port, "--admin", "127.0.0.1:"+adminPort)
 
 	var wg sync.WaitGroup
 	var came, failed atomic.Int64
@@ -47,11 +52,8 @@ func TestUpgradeWithoutAGap(t *testing.T) {
 	staying.open("staying")
 	eventually(t, func() bool { return came.Load() > 500 }, "load")
 
-	fresh, freshAdmin := startAdmin(t, "--share-port", "--port", port)
-	require.Equal(t, old.addr, fresh.addr)
-	eventually(t, func() bool { return scrape(t, freshAdmin)["sigver_accepted_total"] > 100 }, "both are served")
-	require.Positive(t, scrape(t, oldAdmin)["sigver_accepted_total"])
-	old.signal(syscall.SIGTERM)
+	log := filepath.Join(t.TempDir(), "log")
+	fresh := upgrade(t, old, log)
 	old.wantExit(0)
 	after := came.Load()
 	eventually(t, func() bool { return came.Load() > after+500 }, "load afterwards")
@@ -62,10 +64,61 @@ func TestUpgradeWithoutAGap(t *testing.T) {
 	if _, err := staying.read(); websocket.CloseStatus(err) != 1001 {
 		require.NoError(t, err)
 	}
+	require.Greater(t, scrape(t, "http://127.0.0.1:"+adminPort)["sigver_accepted_total"], 500.0)
+	arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", fresh))
+	require.NoError(t, err)
+	require.Contains(t, string(arguments), "\x00--drain\x002s\x00", "it is set as the old one was")
+	logged, err := os.ReadFile(log)
+	require.NoError(t, err)
+	require.Contains(t, string(logged), "msg=listening")
+}
 
-	// Without the flag a second server is a mistake.
-	other := start(t)
-	require.Contains(t, failedStart(t, "--port", other.addr[strings.LastIndexByte(other.addr, ':')+1:]), "address already in use")
+// upgrade runs the script, and ends the new server with the test.
+func upgrade(t *testing.T, old *instance, log string) (fresh int) {
+	t.Helper()
+	cmd := exec.Command(upgradeScript, strconv.Itoa(old.cmd.Process.Pid), program)
+	cmd.Env = append(os.Environ(), "LOG="+log)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	fresh, err = strconv.Atoi(strings.TrimSpace(string(out)))
+	require.NoError(t, err, string(out))
+	t.Cleanup(func() { _ = syscall.Kill(fresh, syscall.SIGKILL) })
+	return fresh
+}
+
+func TestUpgradesThatCannotBe(t *testing.T) {
+	s := start(t)
+	broken := filepath.Join(t.TempDir(), "broken")
+	require.NoError(t, os.WriteFile(broken, []byte("#!/bin/sh\nexit 1\n"), 0o755))
+	for complaint, args := range map[string][]string{
+		"usage":                                  {},
+		"is no process":                          {"999999999"},
+		"is no program":                          {strconv.Itoa(s.cmd.Process.Pid), "../go.mod"},
+		"listens on no address":                  {strconv.Itoa(os.Getpid())},
+		"the new one ended and the old one goes": {strconv.Itoa(s.cmd.Process.Pid), broken},
+	} {
+		out, err := exec.Command(upgradeScript, args...).CombinedOutput()
+		require.Error(t, err, complaint)
+		require.Contains(t, string(out), complaint)
+	}
+	exchange(t, s, "the old one is there")
+}
+
+// Without --share-port a second server on an address is a mistake.
+func TestASecondServerIsAMistake(t *testing.T) {
+	s, admin := startAdmin(t)
+	require.Contains(t, failedStart(t, "--port", s.addr[strings.LastIndexByte(s.addr, ':')+1:]), "address already in use")
+	require.Contains(t, failedStart(t, "--port", "0", "--admin", strings.TrimPrefix(admin, "http://")), "address already in use")
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	require.NoError(t, err)
+	return port
 }
 
 // migrate lets the kernel hand connections that are just being made to the other

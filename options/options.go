@@ -151,6 +151,7 @@ func (o *Options) define() {
 	f.BoolVar(&o.Check, "check", false, "print the settings that all of this comes to, and exit")
 	f.Var(oneOf(&o.logLevel, "info", "debug", "info", "warn", "error"), "log-level", "least level that is logged")
 	f.Var(oneOf(&o.logFormat, "text", "text", "json"), "log-format", "form of the log")
+	f.BoolVar(&c.LogAddresses, "log-addresses", false, "log whole addresses of clients, not just their /24 or /64")
 	o.flags = f
 }
 

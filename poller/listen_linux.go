@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +33,16 @@ func Listen(addr netip.AddrPort, shared bool) (int, error) {
 		return -1, errors.Join(err, CloseFD(fd))
 	}
 	return fd, nil
+}
+
+// Share is the Control of a net.ListenConfig whose sockets are shared as those of
+// Listen.
+func Share(_, _ string, conn syscall.RawConn) error {
+	var failed error
+	err := conn.Control(func(fd uintptr) {
+		failed = os.NewSyscallError("setsockopt", unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
+	})
+	return errors.Join(err, failed)
 }
 
 func bindAndListen(fd, family int, sockaddr unix.Sockaddr, shared bool) error {

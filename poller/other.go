@@ -5,6 +5,7 @@ package poller
 import (
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 )
 
@@ -20,6 +21,9 @@ const (
 
 // Loop exists on Linux only; here every method fails or does nothing.
 type Loop struct{}
+
+// Share returns ErrNeedsLinux.
+func Share(string, string, syscall.RawConn) error { return ErrNeedsLinux }
 
 // Open returns ErrNeedsLinux.
 func Open(func(error)) (*Loop, error) { return nil, ErrNeedsLinux }

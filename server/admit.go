@@ -59,6 +59,7 @@ func (w *worker) enterAs(c *client, addr netip.Addr) bool {
 	address, refused := w.server.addresses.Enter(addr)
 	if refused != "" {
 		w.turnedAway++
+		w.server.noteRefused(addr, string(refused))
 		return false
 	}
 	w.entered[c] = address
@@ -117,7 +118,7 @@ func (w *worker) enterFor(c *client, header []byte) *conn.Refusal {
 		return nil
 	}
 	if address := w.entered[c]; address != nil {
-		if s.addresses.GuessesTooMuch(address.Network()) {
+		if s.guessesTooMuch(address.Network()) {
 			return tooManyGuesses
 		}
 		return nil
@@ -130,12 +131,13 @@ func (w *worker) enterFor(c *client, header []byte) *conn.Refusal {
 	if proxied {
 		addr = s.proxies.Client(addr, values(header, "Forwarded"), values(header, "X-Forwarded-For"))
 	}
-	if s.addresses.GuessesTooMuch(addr) {
+	if s.guessesTooMuch(addr) {
 		return tooManyGuesses
 	}
 	if proxied {
 		address, refused := s.addresses.Enter(addr)
 		if refused != "" {
+			s.noteRefused(addr, string(refused))
 			return tooManyFromAddress
 		}
 		w.entered[c] = address
@@ -148,6 +150,15 @@ func values(header []byte, name string) (all []string) {
 		all = append(all, string(value))
 	}
 	return all
+}
+
+// guessesTooMuch reports whether addr tries keys, and must wait.
+func (s *Server) guessesTooMuch(addr netip.Addr) bool {
+	if !s.addresses.GuessesTooMuch(addr) {
+		return false
+	}
+	s.noteRefused(addr, "too many joins of unknown keys")
+	return true
 }
 
 // guessed notes a join of an unknown key.
@@ -202,12 +213,13 @@ func (s *Server) clientOf(r *http.Request) (addr netip.Addr, proxied bool) {
 // that it has counted, if a proxy speaks for it.
 func (s *Server) admitStream(r *http.Request) (address *admission.Address, refusal *conn.Refusal) {
 	addr, proxied := s.clientOf(r)
-	if addr.IsValid() && s.addresses.GuessesTooMuch(addr) {
+	if addr.IsValid() && s.guessesTooMuch(addr) {
 		return nil, tooManyGuesses
 	}
 	if proxied {
 		var refused admission.Refused
 		if address, refused = s.addresses.Enter(addr); refused != "" {
+			s.noteRefused(addr, string(refused))
 			return nil, tooManyFromAddress
 		}
 	}

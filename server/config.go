@@ -48,6 +48,8 @@ type Config struct {
 	Drain time.Duration
 
 	Log *slog.Logger
+	// LogAddresses: the log has whole addresses, not just their networks.
+	LogAddresses bool
 }
 
 // ErrImpossible means that the configuration asks for what cannot be had; the

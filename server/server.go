@@ -48,6 +48,7 @@ type Server struct {
 	proxyProtocol  bool
 	addresses      *admission.Addresses
 	perAddress     admission.Limits
+	logAddresses   bool // whole
 
 	maxVisitors int
 	http        *http.Server
@@ -66,6 +67,7 @@ type Server struct {
 	dead     chan error    // buffered; the first loop that died, and why
 	full     limitedLog
 	noFiles  limitedLog
+	refused  limitedLog // addresses
 }
 
 // New checks config and binds its address. Clients that come from then on wait
@@ -92,6 +94,7 @@ func New(config Config) (*Server, error) {
 		addresses:      admission.NewAddresses(config.PerAddress),
 		perAddress:     config.PerAddress,
 		log:            config.Log,
+		logAddresses:   config.LogAddresses,
 		addr:           bound,
 		limits:         config.limits(),
 		secure:         config.TLS != nil,
