@@ -5,6 +5,7 @@ import { getEventListeners, once } from 'node:events'
 import http from 'node:http'
 import net from 'node:net'
 import { describe, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import WebSocket, { WebSocketServer } from 'ws'
 import { SigverError, connect, join, open } from '../web/sigver.js'
@@ -26,6 +27,52 @@ async function next(source) {
 
 function event(target, type) {
   return deadline(new Promise((resolve) => target.addEventListener(type, resolve, { once: true })), () => type)
+}
+
+// EchoPair is an Opener that sends back what it gets, and a Joining that checks it and
+// joins again whenever it is cut off.
+class EchoPair {
+  done = false
+  echoed = 0
+  joins = 0
+
+  constructor(url, key, options) {
+    Object.assign(this, { url, key, options })
+  }
+
+  async run() {
+    const opener = await open(this.url, this.key, this.options)
+    const answering = this.#answer(opener)
+    while (!this.done) {
+      try {
+        await this.#talk()
+      } catch (error) {
+        if (!(error instanceof SigverError)) throw error
+        await setTimeout(20)
+      }
+    }
+    opener.close()
+    await answering
+  }
+
+  async #answer(opener) {
+    for await (const link of opener) this.#echo(link)
+  }
+
+  async #echo(link) {
+    for await (const message of link) link.send(message)
+  }
+
+  async #talk() {
+    const there = await join(this.url, this.key, this.options)
+    this.joins++
+    for (let n = 0; !this.done; n++) {
+      there.send(`${this.key}, ${this.joins}, ${n}`)
+      assert.equal(await next(there), `${this.key}, ${this.joins}, ${n}`)
+      this.echoed++
+    }
+    there.close()
+  }
 }
 
 for (const transport of ['websocket', 'sse']) {
@@ -241,6 +288,37 @@ for (const transport of ['websocket', 'sse']) {
       const staying = await open(second.url, 'no', { ...common, reconnect: false })
       second.kill('SIGTERM')
       await assert.rejects(next(staying), failed('GOING_AWAY', 1001))
+    })
+
+    test('a server that is killed in the middle of many pairs, twice', async (t) => {
+      // Joinings are faster back than their Openers, which looks like guessing.
+      const flags = ['--max-guesses', '0']
+      let server = await start(t, ...flags)
+      const { url } = server
+      const pairs = Array.from({ length: 30 }, (_, i) => new EchoPair(url, `pair ${i}`, common))
+      const runs = Promise.all(pairs.map((pair) => pair.run()))
+      const talk = (messages) => {
+        const goals = pairs.map((pair) => pair.echoed + messages)
+        return deadline(
+          Promise.race([
+            runs,
+            (async () => {
+              while (pairs.some((pair, i) => pair.echoed < goals[i])) await setTimeout(10)
+            })(),
+          ]),
+          () => `pairs to go on: ${pairs.map((pair) => pair.echoed)}`,
+        )
+      }
+      await talk(20)
+      for (let round = 1; round <= 2; round++) {
+        server.kill('SIGKILL')
+        await server.ended()
+        server = await start(t, '--port', new URL(url).port, ...flags)
+        await talk(20)
+        assert.ok(pairs.every((pair) => pair.joins > round), `${pairs.map((pair) => pair.joins)}`)
+      }
+      for (const pair of pairs) pair.done = true
+      await deadline(runs, () => 'the pairs to end')
     })
 
     test('a key that is somebody else’s when the Opener comes back', async (t) => {
