@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -178,4 +179,21 @@ func TestJSONLog(t *testing.T) {
 	require.Equal(t, "INFO", line.Level)
 	require.Equal(t, "listening", line.Msg)
 	require.Regexp(t, `^ws://127\.0\.0\.1:\d+$`, line.URL)
+}
+
+// What the program can be told is in both documents for those who run it.
+func TestEveryFlagIsDocumented(t *testing.T) {
+	help, err := exec.Command(program, "--help").Output()
+	require.NoError(t, err)
+	flags := regexp.MustCompile(`(?m)^ +(?:-\w, )?(--[a-z-]+)`).FindAllStringSubmatch(string(help), -1)
+	require.Greater(t, len(flags), 30)
+	for _, path := range []string{"../README.md", "../docs/OPERATIONS.md"} {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, flag := range flags {
+			if flag[1] != "--help" && flag[1] != "--version" {
+				require.Regexp(t, flag[1]+"[`= ]", string(text), path)
+			}
+		}
+	}
 }
