@@ -90,9 +90,10 @@ func TestConnectionsOfOneAddress(t *testing.T) {
 		}
 		first := dialFrom(t, s, "127.0.0.2")
 		dialFrom(t, s, "127.0.0.2")
-		stream := from(t, s, "127.0.0.2")
-		if !secure {
-			require.Equal(t, 200, stream.ask(streamRequest), "a stream counts too")
+		if secure {
+			dialFrom(t, s, "127.0.0.2")
+		} else {
+			require.Equal(t, 200, from(t, s, "127.0.0.2").ask(streamRequest), "a stream counts too")
 		}
 		require.Zero(t, from(t, s, "127.0.0.2").ask(upgradeRequest))
 		dialFrom(t, s, "127.0.0.3")
