@@ -205,7 +205,7 @@ for (const transport of ['websocket', 'sse']) {
       t.after(() => server.close() && server.closeAllConnections())
       await once(server.listen(0, '127.0.0.1'), 'listening')
       const url = `ws://127.0.0.1:${server.address().port}`
-      await assert.rejects(open(url, 'key', { ...common, timeout: 100 }), failed('TIMEOUT', 0))
+      await assert.rejects(open(url, 'key', { ...common, timeout: 2000 }), failed('TIMEOUT', 0))
     })
 
     test('something else than a sigver server', async (t) => {
