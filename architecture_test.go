@@ -14,8 +14,9 @@ import (
 var (
 	mayImport = map[string][]string{
 		"sigver/admin":       {"sigver/conn", "sigver/poller", "sigver/protocol", "sigver/server"},
-		"sigver":             {"sigver/admin", "sigver/certificate", "sigver/memory", "sigver/options", "sigver/poller", "sigver/server"},
-		"sigver/options":     {"sigver/admission", "sigver/certificate", "sigver/memory", "sigver/server"},
+		"sigver/cluster":     {"sigver/router"},
+		"sigver":             {"sigver/admin", "sigver/certificate", "sigver/cluster", "sigver/memory", "sigver/options", "sigver/poller", "sigver/server"},
+		"sigver/options":     {"sigver/admission", "sigver/certificate", "sigver/cluster", "sigver/memory", "sigver/server"},
 		"sigver/server":      {"sigver/admission", "sigver/conn", "sigver/poller", "sigver/protocol", "sigver/router", "sigver/web"},
 		"sigver/admission":   {},
 		"sigver/conn":        {"sigver/poller", "sigver/protocol"},
@@ -31,6 +32,7 @@ var (
 		"github.com/tidwall/gjson":         "sigver/protocol",
 		"github.com/gobwas/ws":             "sigver/conn",
 		"github.com/mailru/easygo/netpoll": "sigver/poller",
+		"github.com/redis/rueidis":         "sigver/cluster",
 		"golang.org/x/sys/unix":            "sigver/poller",
 		"github.com/spf13/pflag":           "sigver/options",
 	}

@@ -17,6 +17,7 @@ import (
 
 	"sigver/admin"
 	"sigver/certificate"
+	"sigver/cluster"
 	"sigver/memory"
 	"sigver/options"
 	"sigver/poller"
@@ -93,6 +94,15 @@ func run() int {
 		}
 		defer operators.Close()
 	}
+	var nodes *cluster.Cluster
+	if opts.Cluster.URL != "" {
+		opts.Cluster.Log = log
+		if nodes, err = cluster.Open(opts.Cluster); err != nil {
+			return complain(exitFailed, err)
+		}
+		defer nodes.Close()
+		config.Engine = nodes
+	}
 	srv, err := server.New(config)
 	if errors.Is(err, server.ErrImpossible) {
 		return complain(exitUsage, err)
@@ -101,6 +111,12 @@ func run() int {
 		return complain(exitFailed, err)
 	}
 
+	if nodes != nil {
+		if err := nodes.Run(srv.Router()); err != nil {
+			return complain(exitFailed, err)
+		}
+		log.Info("a node of a cluster", "node", nodes.Name())
+	}
 	if operators != nil {
 		operator := admin.New(operators, srv, version, log)
 		// It answers to the end, also while clients are being sent away.

@@ -69,6 +69,16 @@ func (c *Conn) Close(code protocol.CloseCode, detail string) {
 	c.mu.Unlock()
 }
 
+// Post lets fn run on the loop, after what happens there now, unless the
+// connection is closed by then. Any goroutine; only after Events.Opening.
+func (c *Conn) Post(fn func()) {
+	c.set.loop.Post(func() {
+		if c.state != stateClosed {
+			fn()
+		}
+	})
+}
+
 func (c *Conn) send(op ws.OpCode, payload []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -111,7 +111,7 @@ func TestASecondServerIsAMistake(t *testing.T) {
 	require.Contains(t, failedStart(t, "--port", "0", "--admin", strings.TrimPrefix(admin, "http://")), "address already in use")
 }
 
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -17,6 +17,7 @@ import (
 
 	"sigver/admission"
 	"sigver/certificate"
+	"sigver/cluster"
 	"sigver/memory"
 	"sigver/server"
 )
@@ -42,14 +43,17 @@ type Options struct {
 	MaxMemory int64
 	// Admin is the address of the operator's side; empty: none.
 	Admin string
+	// Cluster is how to reach the engine of a cluster; without a URL there is none.
+	Cluster cluster.Config
 
-	flags     *pflag.FlagSet
-	config    string
-	origins   []string
-	proxies   []string
-	logLevel  string
-	logFormat string
-	secure    bool
+	flags       *pflag.FlagSet
+	config      string
+	origins     []string
+	proxies     []string
+	logLevel    string
+	logFormat   string
+	clusterDown string
+	secure      bool
 }
 
 // Parse reads the arguments, without the program's name, and for flags that are
@@ -88,6 +92,7 @@ func Parse(args []string, lookupEnv func(string) (string, bool)) (*Options, erro
 			return o, fmt.Errorf("--admin: %q is no address: must be a host and a port, as 127.0.0.1:9000", o.Admin)
 		}
 	}
+	o.Config.OpenAnyway = o.clusterDown == "local"
 	return o, o.checkAdmission()
 }
 
@@ -146,6 +151,10 @@ func (o *Options) define() {
 	f.BoolVar(&c.SharePort, "share-port", false, "listen beside a server that listens on the same address, to take over from it")
 	f.Var(durationOrOff(&c.Drain, 10*time.Second, 100*time.Millisecond, time.Hour), "drain", "time over which clients are sent away when the server stops; 0: at once")
 	f.StringVar(&o.Admin, "admin", "", "address for metrics, health, status and profiles, as 127.0.0.1:9000; empty: none")
+	f.StringVar(&o.Cluster.URL, "cluster", "", "Redis or Valkey that nodes share keys through, as redis://HOST:6379; empty: none")
+	f.StringVar(&o.Cluster.Password, "cluster-password", "", "its password; better in the environment")
+	f.StringVar(&o.Cluster.Secret, "cluster-secret", "", "hides keys from whoever sees what it keeps; the same at all nodes")
+	f.Var(oneOf(&o.clusterDown, "refuse", "refuse", "local"), "cluster-down", "while it does not answer, refuse to open keys, or open them locally and claim them later")
 	f.BoolVar(&c.NoDemo, "no-demo", false, "do not serve the demo page")
 	f.StringVar(&o.config, "config", "", "TOML file with settings by the names of these flags")
 	f.BoolVar(&o.Check, "check", false, "print the settings that all of this comes to, and exit")

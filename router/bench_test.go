@@ -20,6 +20,7 @@ type sink struct{}
 
 func (sink) Send([]byte)                      {}
 func (sink) Close(protocol.CloseCode, string) {}
+func (sink) Post(func())                      {}
 
 // newPair returns an Opener of "key" and its one Joining, which cost nothing to
 // send to.

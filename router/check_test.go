@@ -14,6 +14,7 @@ type nobody struct{}
 
 func (nobody) Send([]byte)                      {}
 func (nobody) Close(protocol.CloseCode, string) {}
+func (nobody) Post(func())                      {}
 
 // bound returns a session that has opened or joined key.
 func bound(t *testing.T, r *Router, kind protocol.Kind, key string) *Session {

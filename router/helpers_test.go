@@ -46,6 +46,9 @@ func (r *recorder) Send(payload []byte) {
 	}
 }
 
+// Post is for clusters.
+func (r *recorder) Post(func()) { panic("not in a cluster") }
+
 func (r *recorder) Close(code protocol.CloseCode, _ string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -34,27 +34,47 @@ func (r *Router) join(s *Session, key, data, scratch []byte) ([]byte, error) {
 	}
 	sh, hash := r.shardOf(key)
 	o := sh.find(hash, key)
-	if o == nil {
+	switch {
+	case o == nil && r.engine != nil:
+		r.look(s, key, data)
+		return scratch, nil
+	case o == nil:
 		return s.answer(false, scratch), errKeyUnknown
 	}
 
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.holder == nil { // gone since find
-		return s.answer(false, scratch), errKeyUnknown
+	if why := r.mayJoinLocked(o); why != nil {
+		return s.answer(false, scratch), why
 	}
-	if limit := r.maxJoinings; limit > 0 && len(o.joinings) >= limit {
-		return s.answer(false, scratch), errTooManyJoinings
+	return r.joinLocked(o, s, data, scratch), nil
+}
+
+// mayJoinLocked returns why nobody can become a Joining of o, or nil.
+func (r *Router) mayJoinLocked(o *opener) *protocol.Error {
+	switch {
+	case o.holder == nil: // gone since it was found
+		return errKeyUnknown
+	case r.maxJoinings > 0 && len(o.joinings) >= r.maxJoinings:
+		return errTooManyJoinings
+	case !r.sure(o.holder):
+		return errNotSure
 	}
+	return nil
+}
+
+// joinLocked makes s a Joining of o and relays data, unless it is nil.
+func (r *Router) joinLocked(o *opener, s *Session, data, scratch []byte) []byte {
 	s.id = o.drawIDLocked()
 	scratch = s.bindLocked(asJoining, o, scratch)
 	o.addLocked(s)
+	sh, _ := r.shardOfOpener(o)
 	sh.joinings.Add(1)
 	if data != nil {
 		scratch = protocol.AppendDataFrom(scratch[:0], s.id, data)
 		o.holder.peer.Send(scratch)
 	}
-	return scratch, nil
+	return scratch
 }
 
 // drawIDLocked returns a random id that no Joining of o has. Random, so that an

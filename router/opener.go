@@ -49,6 +49,10 @@ func (r *Router) open(s *Session, key, token, scratch []byte) ([]byte, error) {
 		return scratch, errAlreadyBound
 	}
 	sh, hash := r.shardOf(key)
+	if r.engine != nil && sh.find(hash, key) == nil {
+		r.claim(s, key, token)
+		return scratch, nil
+	}
 	for {
 		o, isNew := sh.claim(hash, key, token, s)
 		if isNew {
@@ -64,6 +68,10 @@ func (r *Router) open(s *Session, key, token, scratch []byte) ([]byte, error) {
 			// Its Opener is on the way to do this too. Instead of waiting for
 			// that, do it here and try again.
 			sh.remove(hash, o)
+
+		case r.engine != nil && !r.sure(o.holder):
+			o.mu.Unlock()
+			return s.answer(false, scratch), errNotSure
 
 		case !o.admits(token):
 			o.mu.Unlock()
@@ -88,6 +96,7 @@ func (o *opener) admits(token []byte) bool {
 func (s *Session) takeOverLocked(o *opener, scratch []byte) []byte {
 	old := o.holder
 	o.holder = s
+	s.id = old.id
 	old.peer.Close(protocol.KeyTakenOver, "another connection took the key over with its token")
 	return s.bindLocked(asOpener, o, scratch)
 }
@@ -126,13 +135,14 @@ func (r *Router) leaveKey(s *Session) {
 		return
 	}
 	sh, hash := r.shardOfOpener(o)
-	orphans := o.joinings
-	o.holder = nil
-	o.joinings = nil
-	sh.joinings.Add(-int64(len(orphans)))
+	orphans := r.killLocked(o)
 	o.mu.Unlock()
 
 	sh.remove(hash, o)
+	if r.engine != nil {
+		gen := r.places.drop(s.id)
+		r.engine.Release([]byte(o.key), Ref{r.engine.Node(), s.id, gen})
+	}
 
 	if r.silent.Load() {
 		return
@@ -146,4 +156,14 @@ func (r *Router) leaveKey(s *Session) {
 	for _, orphan := range orphans {
 		orphan.peer.Close(code, detail)
 	}
+}
+
+// killLocked makes o a dead record and returns the Joinings that it had.
+func (r *Router) killLocked(o *opener) (orphans map[uint32]*Session) {
+	orphans = o.joinings
+	o.holder = nil
+	o.joinings = nil
+	sh, _ := r.shardOfOpener(o)
+	sh.joinings.Add(-int64(len(orphans)))
+	return orphans
 }

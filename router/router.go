@@ -51,6 +51,10 @@ type Peer interface {
 	// Close queues the end of the connection, after all that was sent before.
 	// The first call decides the code and the detail; later ones do nothing.
 	Close(code protocol.CloseCode, detail string)
+
+	// Post lets fn run soon on the goroutine that owns the peer's Session, if it is
+	// not closed by then. Only in a cluster.
+	Post(fn func())
 }
 
 // Router is the table of keys and all that hangs on it. Its methods may be
@@ -60,6 +64,11 @@ type Router struct {
 	seed        maphash.Seed
 	shards      []paddedShard // a power of two of them
 	maxJoinings int
+
+	// Immutable, nil and unused without a cluster.
+	engine     Engine
+	openAnyway bool
+	places     places
 
 	stopping atomic.Bool // set once, by Stopping
 	silent   atomic.Bool // set once, by Silence

@@ -7,12 +7,19 @@ import "sigver/protocol"
 //	unbound --open--> asOpener  --Gone--> gone
 //	        --join--> asJoining --Gone--> gone
 //	        --Gone----------------------> gone
+//
+// In a cluster an open waits for the engine (opening) and a join of a key of
+// another node for that node (joining), with what the client says meanwhile. Then
+// they are as above, but that a Joining of another node's Opener is farAway.
 type role uint8
 
 const (
 	unbound   role = iota
 	asOpener       // has opened a key, even if another has taken it over since
 	asJoining      // has joined an Opener, even if that is gone by now
+	farAway        // has joined an Opener of another node
+	opening        // below are those whose messages are not dealt with
+	joining
 	gone
 )
 
@@ -44,7 +51,7 @@ type Session struct {
 	// before the record gets s, cleared after it has lost it. So Check may read
 	// them under opener.mu.
 	opener *opener // what s opened or joined; nil when unbound or gone
-	id     uint32  // a Joining's number at its Opener
+	id     uint32  // a Joining's number at its Opener; in a cluster, else, its place
 	role   role
 }
 
@@ -61,8 +68,8 @@ type Session struct {
 //
 // After Gone, Handle does nothing. Only the goroutine that owns s may call it.
 func (r *Router) Handle(s *Session, m *protocol.Message, scratch []byte) ([]byte, error) {
-	if s.role == gone {
-		return scratch, nil
+	if s.role >= opening {
+		return scratch, r.wait(s, m)
 	}
 	switch m.Kind {
 	case protocol.Open:
@@ -70,6 +77,10 @@ func (r *Router) Handle(s *Session, m *protocol.Message, scratch []byte) ([]byte
 	case protocol.Join:
 		return r.join(s, m.Key, m.Data, scratch)
 	case protocol.ToOpener:
+		if s.role == farAway {
+			r.toFarOpener(s, m.Data)
+			return scratch, nil
+		}
 		return s.toOpener(m.Data, scratch)
 	case protocol.ToJoining:
 		return s.toJoining(m.ID, m.Data, scratch)
@@ -81,7 +92,7 @@ func (r *Router) Handle(s *Session, m *protocol.Message, scratch []byte) ([]byte
 // Bound reports whether s is an Opener or a Joining. One that lost its key or
 // its Opener to others stays bound until it is gone.
 func (s *Session) Bound() bool {
-	return s.role == asOpener || s.role == asJoining
+	return s.role != unbound && s.role != gone
 }
 
 // Gone ends the session when its connection is gone: an Opener's key becomes
@@ -95,6 +106,10 @@ func (r *Router) Gone(s *Session) {
 		r.leaveKey(s)
 	case asJoining:
 		r.leaveOpener(s)
+	case opening:
+		r.leaveClaim(s)
+	case joining, farAway:
+		r.leaveFarOpener(s)
 	}
 	s.role = gone
 	s.opener = nil

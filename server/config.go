@@ -12,6 +12,7 @@ import (
 
 	"sigver/admission"
 	"sigver/conn"
+	"sigver/router"
 )
 
 // Config is what a Server is built from. New checks it.
@@ -41,6 +42,11 @@ type Config struct {
 	PerAddress admission.Limits
 	// ProxyProtocol: connections of Proxies begin with its header.
 	ProxyProtocol bool
+
+	// Engine connects the server with the other nodes of a cluster; nil: it is alone.
+	Engine router.Engine
+	// OpenAnyway: keys can be opened while the engine does not answer.
+	OpenAnyway bool
 
 	// SharePort allows further servers on the same address.
 	SharePort bool

@@ -48,7 +48,8 @@ type Server struct {
 	proxyProtocol  bool
 	addresses      *admission.Addresses
 	perAddress     admission.Limits
-	logAddresses   bool // whole
+	logAddresses   bool          // whole
+	engine         router.Engine // of the cluster, or nil
 
 	maxVisitors int
 	http        *http.Server
@@ -106,6 +107,9 @@ func New(config Config) (*Server, error) {
 		door:           newDoor(net.TCPAddrFromAddrPort(bound)),
 		ended:          make(chan struct{}),
 		dead:           make(chan error, 1),
+	}
+	if s.engine = config.Engine; s.engine != nil {
+		s.router.Cluster(s.engine, config.OpenAnyway)
 	}
 	s.http = s.newHTTPServer(!config.NoDemo)
 	for i, listener := range listeners {
@@ -182,6 +186,9 @@ func (s *Server) Connections() int { return int(s.sockets.Load()) }
 
 // Stats counts the keys and those that joined them.
 func (s *Server) Stats() router.Stats { return s.router.Stats() }
+
+// Router is the server's table of keys, for the engine of a cluster.
+func (s *Server) Router() *router.Router { return s.router }
 
 // Check looks for contradictions in the tables of keys. It is for quiet moments:
 // it takes every lock.

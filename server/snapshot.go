@@ -26,6 +26,11 @@ type Snapshot struct {
 	Visitors   int // of HTTP
 	Others     int // before their handshake, or closing
 
+	// Of a cluster.
+	Clustered bool
+	EngineUp  bool // its engine answers
+	Nodes     int  // that are known to live, this one among them
+
 	Keys           router.Stats
 	MaxConnections int
 	MaxMessage     int // bytes
@@ -50,6 +55,10 @@ func (s *Server) Snapshot() Snapshot {
 		Closes:         make(map[protocol.CloseCode]uint64),
 		Streams:        s.streams.size(),
 		Visitors:       int(s.visitors.Load()),
+	}
+	if s.engine != nil {
+		all.Clustered = true
+		all.EngineUp, all.Nodes = s.engine.State()
 	}
 	all.WebSockets = max(int(s.admitted.Load())-all.Streams, 0)
 	all.Others = max(int(s.sockets.Load())-all.WebSockets-all.Streams-all.Visitors, 0)

@@ -1,0 +1,109 @@
+package cluster
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// fresh is how long it is believed that a node lives.
+const fresh = time.Second
+
+// liveness knows which nodes have a lease.
+type liveness struct {
+	cluster *Cluster // immutable
+
+	mu   sync.Mutex
+	seen map[uint64]time.Time // guarded by mu: when a node was last known to live
+	dead map[uint64]bool      // guarded by mu: those whose pairs were ended, until they are forgotten
+}
+
+// alive asks the engine, unless it did so just now. While there is no answer a
+// node counts as alive.
+func (l *liveness) alive(node uint64) bool {
+	l.mu.Lock()
+	known := time.Since(l.seen[node]) < fresh
+	l.mu.Unlock()
+	return known || len(l.ask([]uint64{node})) == 0
+}
+
+// ask returns those of nodes that have no lease.
+func (l *liveness) ask(nodes []uint64) (dead []uint64) {
+	c := l.cluster
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	commands := make(rueidis.Commands, len(nodes))
+	for i, node := range nodes {
+		commands[i] = c.client.B().Exists().Key(leasePrefix + nodeName(node)).Build()
+	}
+	now := time.Now()
+	answers := c.client.DoMulti(ctx, commands...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, node := range nodes {
+		there, err := answers[i].AsInt64()
+		switch {
+		case err != nil:
+		case there == 0:
+			dead = append(dead, node)
+			delete(l.seen, node)
+		default:
+			if l.seen == nil {
+				l.seen = make(map[uint64]time.Time)
+			}
+			l.seen[node] = now
+			delete(l.dead, node)
+		}
+	}
+	return dead
+}
+
+// see asks for all nodes of names, and returns those that have died since the
+// last time.
+func (l *liveness) see(names []string) (gone []uint64) {
+	var nodes []uint64
+	for _, name := range names {
+		if node, err := parseNode(name); err == nil {
+			nodes = append(nodes, node)
+		}
+	}
+	dead := l.ask(nodes)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := l.dead
+	l.dead = make(map[uint64]bool)
+	for _, node := range dead {
+		if node == l.cluster.node {
+			continue
+		}
+		l.dead[node] = true
+		if !before[node] {
+			gone = append(gone, node)
+		}
+	}
+	return gone
+}
+
+// count is how many nodes are known to live.
+func (l *liveness) count() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, at := range l.seen {
+		if time.Since(at) < leaseTime {
+			n++
+		}
+	}
+	return n
+}
+
+// corpses returns the nodes that have died and not been swept.
+func (l *liveness) corpses() (nodes []uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for node := range l.dead {
+		nodes = append(nodes, node)
+	}
+	return nodes
+}

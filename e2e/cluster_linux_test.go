@@ -1,0 +1,168 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net"
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// engine is a Redis server of the test's own.
+type engine struct {
+	t    testing.TB
+	port string
+	dir  string
+	cmd  *exec.Cmd
+}
+
+func startEngine(t testing.TB) *engine {
+	t.Helper()
+	e := &engine{t: t, port: freePort(t), dir: t.TempDir()}
+	e.run()
+	t.Cleanup(e.kill)
+	return e
+}
+
+// run starts it, with what it had saved.
+func (e *engine) run() {
+	e.t.Helper()
+	e.cmd = exec.Command("redis-server", "--port", e.port, "--bind", "0.0.0.0", "--protected-mode", "no",
+		"--dir", e.dir, "--appendonly", "yes", "--appendfsync", "no", "--save", "")
+	require.NoError(e.t, e.cmd.Start(), "apt-get install redis-server")
+	eventually(e.t, func() bool {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+e.port)
+		if err != nil {
+			return false
+		}
+		return conn.Close() == nil
+	}, "the engine listens")
+}
+
+func (e *engine) kill() {
+	_ = e.cmd.Process.Kill()
+	_ = e.cmd.Wait()
+}
+
+func (e *engine) url() string { return "redis://127.0.0.1:" + e.port }
+
+// node starts a server that shares the engine's keys.
+func (e *engine) node(args ...string) *instance {
+	e.t.Helper()
+	return start(e.t, append([]string{"--cluster", e.url()}, args...)...)
+}
+
+// over tells a pair on two nodes something each, in both directions.
+func over(t testing.TB, opener, joining *client) (id json.Number) {
+	t.Helper()
+	joining.send(`{"data":"offer"}`)
+	id = opener.wantData(`"offer"`)
+	opener.send(`{"id":` + id.String() + `,"data":"answer"}`)
+	joining.want(`{"data":"answer"}`)
+	return id
+}
+
+func TestAPairOnTwoNodes(t *testing.T) {
+	e := startEngine(t)
+	a, b := e.node(), e.node()
+	for _, end := range []string{"joining", "opener"} {
+		opener, joining := dial(t, a), dial(t, b)
+		opener.open("key")
+		joining.send(`{"join":"key","data":"first"}`)
+		joining.send(`{"data":"second"}`)
+		joining.want(`{"isKeyOk":true}`)
+		id := opener.wantData(`"first"`)
+		require.Equal(t, id, opener.wantData(`"second"`))
+		require.Equal(t, id, over(t, opener, joining))
+		if end == "joining" {
+			joining.close()
+			opener.want(`{"id":` + id.String() + `,"unavailable":"true"}`)
+			opener.send(`{"id":` + id.String() + `,"data":1}`)
+			opener.want(`{"id":` + id.String() + `,"unavailable":"true"}`)
+			opener.close()
+		} else {
+			opener.close()
+			joining.wantClose(4020, "OPENER_NO_LONGER_AVAILABLE")
+		}
+		late := dial(t, b)
+		eventually(t, func() bool {
+			late = dial(t, b)
+			late.send(`{"join":"key"}`)
+			return late.receive() == `{"isKeyOk":false}`
+		}, "the key is free everywhere")
+		late.wantClose(4011, "KEY_UNKNOWN")
+	}
+}
+
+func TestAKeyIsUniqueOverNodes(t *testing.T) {
+	e := startEngine(t)
+	a, b := e.node(), e.node("--max-joinings", "1")
+	first := dial(t, a)
+	first.send(`{"open":"key","token":"secret"}`)
+	first.send(`{"id":7,"data":1}`)
+	first.want(`{"isKeyOk":true}`)
+	first.want(`{"id":7,"unavailable":"true"}`)
+	for _, open := range []string{`{"open":"key"}`, `{"open":"key","token":"guess"}`} {
+		second := dial(t, b)
+		second.send(open)
+		second.want(`{"isKeyOk":false}`)
+		second.wantClose(4010, "KEY_EXISTS")
+	}
+	joining := dial(t, b)
+	joining.join("key")
+	over(t, first, joining)
+
+	heir := dial(t, b)
+	heir.send(`{"open":"key","token":"secret"}`)
+	heir.want(`{"isKeyOk":true}`)
+	first.wantClose(4012, "KEY_TAKEN_OVER")
+	joining.wantClose(4020, "")
+	joining = dial(t, a)
+	joining.join("key")
+	over(t, heir, joining)
+	more := dial(t, a)
+	more.send(`{"join":"key"}`)
+	more.want(`{"isKeyOk":false}`)
+	more.wantClose(4014, "")
+}
+
+func TestANodeThatIsKilled(t *testing.T) {
+	e := startEngine(t)
+	a, b := e.node(), e.node()
+	opener, joining := dial(t, a), dial(t, b)
+	opener.send(`{"open":"of a","token":"secret"}`)
+	opener.want(`{"isKeyOk":true}`)
+	joining.join("of a")
+	over(t, opener, joining)
+	other, guest := dial(t, b), dial(t, a)
+	other.open("of b")
+	guest.join("of b")
+	id := over(t, other, guest)
+
+	a.signal(syscall.SIGKILL)
+	<-a.done
+	joining.send(`{"data":1}`)
+	joining.wantClose(4020, "")
+	other.send(`{"id":` + id.String() + `,"data":1}`)
+	other.want(`{"id":` + id.String() + `,"unavailable":"true"}`)
+	heir := dial(t, b)
+	heir.send(`{"open":"of a","token":"secret"}`)
+	heir.want(`{"isKeyOk":true}`)
+	exchange(t, b, "another")
+}
+
+func TestAKeyOfADeadNodeIsFree(t *testing.T) {
+	e := startEngine(t)
+	a, b := e.node(), e.node()
+	dial(t, a).open("key")
+	a.signal(syscall.SIGKILL)
+	<-a.done
+	eventually(t, func() bool {
+		c := dial(t, b)
+		c.send(`{"open":"key"}`)
+		answer := c.receive()
+		return answer == `{"isKeyOk":true}`
+	}, "the lease is over")
+}

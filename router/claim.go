@@ -1,0 +1,225 @@
+package router
+
+import (
+	"bytes"
+	"errors"
+	"time"
+
+	"sigver/protocol"
+)
+
+var (
+	errNotNow = &protocol.Error{
+		Code:   protocol.TryAgainLater,
+		Detail: "the nodes cannot agree on keys at the moment",
+	}
+	errNotSure = &protocol.Error{
+		Code:   protocol.TryAgainLater,
+		Detail: "this node cannot be sure at the moment that the key is still its own",
+	}
+)
+
+// claim is an open that waits for the cluster's engine. It becomes a record, in
+// the same place, if the key is this node's then. It belongs to the goroutine of
+// its session.
+type claim struct {
+	session *Session
+	asked   Claim
+	backlog backlog
+}
+
+// claim asks for key. Nothing is in the table before the answer: until then
+// nobody can join, here or elsewhere.
+func (r *Router) claim(s *Session, key, token []byte) {
+	c := &claim{session: s}
+	s.role = opening
+	tenure, _ := r.engine.Tenure()
+	c.asked = Claim{Key: bytes.Clone(key), Token: bytes.Clone(token), Time: time.Now().UnixMilli(), Tenure: tenure}
+	r.places.put(func(slot, gen uint32) any {
+		s.id = slot
+		c.asked.Ref = Ref{r.engine.Node(), slot, gen}
+		return c
+	})
+	ref := c.asked.Ref
+	r.engine.Claim(c.asked, func(before Ref, err error) {
+		switch {
+		case err == nil:
+			r.displace(before, protocol.KeyTakenOver)
+		case errors.Is(err, ErrTaken):
+			r.doubt(before, c.asked.Key)
+		}
+		if r.places.find(ref.Slot, ref.Gen) == nil { // gone meanwhile
+			r.engine.Release(c.asked.Key, ref)
+		}
+		s.peer.Post(func() { r.claimed(c, err) })
+	})
+}
+
+// leaveClaim is the end of s while it waits.
+func (r *Router) leaveClaim(s *Session) {
+	c := r.places.at(s.id).(*claim)
+	r.places.drop(s.id)
+	r.engine.Release(c.asked.Key, c.asked.Ref)
+}
+
+// displace tells the node of before that its record has lost its key.
+func (r *Router) displace(before Ref, why protocol.CloseCode) {
+	if before.Node != 0 && before.Node != r.engine.Node() {
+		r.send(before, frame{kind: frameLost, payload: code(why)}, true)
+	}
+}
+
+// doubt asks the node of an entry whether it is still right. An engine that has
+// lost its last seconds may have entries of keys that were released since.
+func (r *Router) doubt(entry Ref, key []byte) {
+	if entry.Node != 0 {
+		r.send(entry, frame{kind: frameDoubt, payload: key}, false)
+	}
+}
+
+// claimed is the answer, on the session's goroutine.
+func (r *Router) claimed(c *claim, err error) {
+	s, tenure := c.session, c.asked.Tenure
+	if s.role != opening {
+		return
+	}
+	if errors.Is(err, ErrDown) && r.openAnyway {
+		// It is claimed when the engine is back. It was not before this tenure.
+		err, tenure = nil, tenure-1
+	}
+	switch {
+	case errors.Is(err, ErrTaken):
+		r.notOpened(s, errKeyExists)
+		return
+	case err != nil:
+		r.engine.Release(c.asked.Key, c.asked.Ref)
+		r.notOpened(s, errNotNow)
+		return
+	}
+	r.install(c, tenure)
+	if now, _ := r.engine.Tenure(); now != tenure {
+		if o := s.opener; o != nil {
+			at := placed{s.id, place{gen: c.asked.Ref.Gen, claimed: c.asked.Time}}
+			r.reclaim(o, at, Yielding, now, make(chan bool, 1))
+		}
+	}
+	r.handleBacklog(s, &c.backlog)
+}
+
+// notOpened answers an open.
+func (r *Router) notOpened(s *Session, why *protocol.Error) {
+	r.places.drop(s.id)
+	s.role = unbound
+	s.answer(false, nil)
+	s.refuse(why)
+}
+
+// install makes s the Opener of the key that it has claimed.
+func (r *Router) install(c *claim, tenure uint32) {
+	s, slot := c.session, c.session.id
+	sh, hash := r.shardOf(c.asked.Key)
+	for {
+		o, isNew := sh.claim(hash, c.asked.Key, c.asked.Token, s)
+		if isNew {
+			r.places.own(slot, o, tenure, c.asked.Time)
+			s.bindLocked(asOpener, o, nil)
+			o.mu.Unlock()
+			return
+		}
+		o.mu.Lock()
+		if o.holder == nil {
+			o.mu.Unlock()
+			sh.remove(hash, o)
+			continue
+		}
+		// Another connection of this node with the same token was faster, and the
+		// engine knows this place as the key's by now.
+		r.places.drop(o.holder.id)
+		r.places.own(slot, o, tenure, c.asked.Time)
+		s.takeOverLocked(o, nil)
+		s.id = slot
+		o.mu.Unlock()
+		return
+	}
+}
+
+// sure reports whether the key of o, whose Opener is s, is certainly not another
+// node's by now.
+func (r *Router) sure(holder *Session) bool {
+	if r.engine == nil {
+		return true
+	}
+	tenure, sure := r.engine.Tenure()
+	if !sure && r.openAnyway {
+		return true
+	}
+	return sure && r.places.tenureOf(holder.id) == tenure
+}
+
+// evict ends the record o, whose key is another node's: its Opener is closed with
+// why, and its Joinings with it. The engine is not asked to release the key.
+func (r *Router) evict(o *opener, why protocol.CloseCode) {
+	o.mu.Lock()
+	holder := o.holder
+	if holder == nil {
+		o.mu.Unlock()
+		return
+	}
+	orphans := r.killLocked(o)
+	o.mu.Unlock()
+	r.places.drop(holder.id)
+	sh, hash := r.shardOfOpener(o)
+	sh.remove(hash, o)
+	holder.peer.Close(why, "a connection to another node has this key")
+	for _, orphan := range orphans {
+		orphan.peer.Close(protocol.OpenerNoLongerAvailable, "the Opener's connection is gone")
+	}
+}
+
+// Reclaim asks for all keys of this node again, some at a time, with the given
+// right. It returns when that is done or the engine does not answer, which is
+// false. One call at a time.
+func (r *Router) Reclaim(right Right) bool {
+	const atOnce = 1000
+	tenure, _ := r.engine.Tenure()
+	answered := true
+	for next := uint32(1); next != 0 && answered; {
+		var some []placed
+		some, next = r.places.some(next, atOnce)
+		answers := make(chan bool, len(some))
+		asked := 0
+		for _, at := range some {
+			if o, ok := at.what.(*opener); ok {
+				asked++
+				r.reclaim(o, at, right, tenure, answers)
+			}
+		}
+		for range asked {
+			answered = <-answers && answered
+		}
+	}
+	return answered
+}
+
+func (r *Router) reclaim(o *opener, at placed, right Right, tenure uint32, answers chan<- bool) {
+	c := Claim{
+		Key: []byte(o.key), Ref: Ref{r.engine.Node(), at.slot, at.gen},
+		Time: at.claimed, Tenure: tenure, Right: right,
+	}
+	if o.token != nil {
+		c.Token = []byte(*o.token)
+	}
+	r.engine.Claim(c, func(before Ref, err error) {
+		switch {
+		case errors.Is(err, ErrTaken):
+			r.evict(o, protocol.KeyExists)
+		case err == nil:
+			r.places.renew(at.slot, at.gen, tenure)
+			r.displace(before, protocol.KeyExists)
+			if r.places.find(at.slot, at.gen) != o {
+				r.engine.Release(c.Key, c.Ref) // its Opener left meanwhile
+			}
+		}
+		answers <- !errors.Is(err, ErrDown)
+	})
+}
