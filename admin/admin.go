@@ -109,6 +109,10 @@ func (a *Admin) ready(w http.ResponseWriter, _ *http.Request) {
 		say(w, http.StatusServiceUnavailable, "stopping")
 	case now.Tight || now.WebSockets+now.Streams >= now.MaxConnections:
 		say(w, http.StatusServiceUnavailable, "full")
+	case now.Clustered && !now.EngineUp:
+		// Sending clients elsewhere would not help: it is down for all nodes, or
+		// other nodes can no more reach what is here.
+		say(w, http.StatusOK, "ready, cluster down")
 	default:
 		say(w, http.StatusOK, "ready")
 	}
@@ -119,9 +123,7 @@ func (a *Admin) status(w http.ResponseWriter, _ *http.Request) {
 	now := a.source.Snapshot()
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(map[string]any{ // an error says that the asker has gone
+	status := map[string]any{
 		"version":        a.version,
 		"uptime_seconds": int64(now.Uptime.Seconds()),
 		"stopping":       now.Leaving,
@@ -138,5 +140,11 @@ func (a *Admin) status(w http.ResponseWriter, _ *http.Request) {
 			"message_bytes": now.MaxMessage,
 			"loops":         now.Loops,
 		},
-	})
+	}
+	if now.Clustered {
+		status["cluster"] = map[string]any{"up": now.EngineUp, "nodes": now.Nodes}
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	_ = encoder.Encode(status) // an error says that the asker has gone
 }

@@ -58,6 +58,10 @@ func writePresent(w io.Writer, now *server.Snapshot) {
 	gauge(w, "sigver_loops", "Event loops.", now.Loops)
 	gauge(w, "sigver_stopping", "1 once the server takes no new clients.", one(now.Leaving))
 	gauge(w, "sigver_out_of_memory", "1 while there is no memory for new clients.", one(now.Tight))
+	if now.Clustered {
+		gauge(w, "sigver_cluster_up", "1 while the engine of the cluster answers.", one(now.EngineUp))
+		gauge(w, "sigver_cluster_nodes", "Nodes of the cluster that live, as far as this one knows.", now.Nodes)
+	}
 	write(w, "gauge", "sigver_uptime_seconds", "Time since the start.")
 	fmt.Fprintln(w, "sigver_uptime_seconds", now.Uptime.Seconds())
 }

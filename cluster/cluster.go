@@ -50,14 +50,6 @@ type Router interface {
 	Reclaim(right router.Right) bool
 }
 
-// Config is how to reach the engine.
-type Config struct {
-	URL      string // redis:// or rediss://, also of Sentinels or a Redis Cluster
-	Password string // besides that of URL
-	Secret   string // hides keys from who sees the engine; the same at all nodes
-	Log      *slog.Logger
-}
-
 // Cluster is one node's part. Its methods can be called from any goroutine.
 type Cluster struct {
 	// Immutable.
@@ -88,19 +80,10 @@ type Cluster struct {
 // Open connects to the engine, which has to be there, and joins the nodes that
 // share it. Run makes it work.
 func Open(config Config) (*Cluster, error) {
-	option, err := rueidis.ParseURL(config.URL)
+	option, err := config.option()
 	if err != nil {
-		return nil, fmt.Errorf("--cluster: %w", err)
+		return nil, err
 	}
-	if config.Password != "" {
-		option.Password = config.Password
-		option.Sentinel.Password = config.Password
-	}
-	option.ClientName = "sigver"
-	option.DisableCache = true
-	option.DisableRetry = true // of what may have happened: that is decided here
-	option.Dialer.Timeout = patience
-	option.ConnWriteTimeout = patience
 	c := &Cluster{
 		hasher:   newHasher(config.Secret),
 		seed:     maphash.MakeSeed(),

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -60,6 +61,9 @@ type instance struct {
 	addr string // host:port
 	done chan struct{}
 
+	other *instance // of startNodes
+	turns atomic.Uint32
+
 	mu  sync.Mutex
 	log bytes.Buffer // guarded by mu
 	err error        // of Wait; read after done
@@ -99,6 +103,22 @@ func startCommand(t testing.TB, cmd *exec.Cmd) *instance {
 		require.Fail(t, "the server does not listen", s.logged())
 	}
 	return s
+}
+
+// next is whose turn it is.
+func (s *instance) next() *instance {
+	if s.other != nil && s.turns.Add(1)%2 == 0 {
+		return s.other
+	}
+	return s
+}
+
+// nodes are all that s is.
+func (s *instance) nodes() []*instance {
+	if s.other != nil {
+		return []*instance{s, s.other}
+	}
+	return []*instance{s}
 }
 
 func (s *instance) readLog(stderr io.Reader, ready chan<- []string) {

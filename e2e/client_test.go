@@ -21,6 +21,7 @@ type client struct {
 
 func dial(t testing.TB, s *instance) *client {
 	t.Helper()
+	s = s.next()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	conn, _, err := websocket.Dial(ctx, s.url, &websocket.DialOptions{HTTPClient: httpClient(t)})

@@ -25,7 +25,7 @@ const upgradeRequest = "GET /any/path HTTP/1.1\r\nHost: sigver.test\r\nUpgrade: 
 
 func dialRaw(t testing.TB, s *instance) *raw {
 	t.Helper()
-	conn, err := net.Dial("tcp", s.addr)
+	conn, err := net.Dial("tcp", s.next().addr)
 	require.NoError(t, err)
 	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
 	t.Cleanup(func() { _ = conn.Close() })
@@ -114,7 +114,14 @@ func masked(first byte, payload string) string {
 // about. 1008 (a client that does not read) and 1001 are below, 4012 and 4020
 // in the transcripts too.
 func TestCloseCodes(t *testing.T) {
-	s := start(t, "--max-joinings", "1", "--idle-timeout", "1s", "--heartbeat", "1s", "--burst", "20", "--rate", "1")
+	for name, start := range map[string]func(testing.TB, ...string) *instance{"one server": start, "two nodes": startNodes} {
+		t.Run(name, func(t *testing.T) {
+			testCloseCodes(t, start(t, "--max-joinings", "1", "--idle-timeout", "1s", "--heartbeat", "1s", "--burst", "20", "--rate", "1"))
+		})
+	}
+}
+
+func testCloseCodes(t *testing.T, s *instance) {
 	cases := []struct {
 		name   string
 		before func(t *testing.T)

@@ -30,7 +30,7 @@ func openStream(t testing.TB, s *instance) *streamClient {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.httpURL(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.next().httpURL(), nil)
 	require.NoError(t, err)
 	req.Header.Set("Accept", "text/event-stream")
 	c := &streamClient{t: t, s: s, http: httpClient(t), cancel: cancel}
@@ -42,7 +42,7 @@ func openStream(t testing.TB, s *instance) *streamClient {
 	name, data, err := c.event()
 	require.NoError(t, err)
 	require.Equal(t, "auth", name)
-	require.Regexp(t, "^[A-Za-z0-9_-]{22}$", data)
+	require.Regexp(t, "^[A-Za-z0-9_-]{22}([A-Za-z0-9_-]{10})?$", data)
 	c.token = data
 	return c
 }
@@ -75,7 +75,7 @@ func (c *streamClient) event() (name, data string, err error) {
 // post sends a message and returns what the server answers.
 func (c *streamClient) post(text string) (status int, body string) {
 	c.t.Helper()
-	resp, err := c.http.Post(c.s.httpURL(), "text/plain", strings.NewReader(c.token+"@"+text))
+	resp, err := c.http.Post(c.s.next().httpURL(), "text/plain", strings.NewReader(c.token+"@"+text))
 	require.NoError(c.t, err)
 	defer resp.Body.Close()
 	content, err := io.ReadAll(resp.Body)
@@ -122,7 +122,14 @@ func (c *streamClient) drop() { c.cancel() }
 
 // What ends a WebSocket with a code of the protocol ends a stream with the same.
 func TestCloseEvents(t *testing.T) {
-	s := start(t, "--max-joinings", "1", "--idle-timeout", "2s", "--burst", "20", "--rate", "1", "--max-message", "1KiB")
+	for name, start := range map[string]func(testing.TB, ...string) *instance{"one server": start, "two nodes": startNodes} {
+		t.Run(name, func(t *testing.T) {
+			testCloseEvents(t, start(t, "--max-joinings", "1", "--idle-timeout", "2s", "--burst", "20", "--rate", "1", "--max-message", "1KiB"))
+		})
+	}
+}
+
+func testCloseEvents(t *testing.T, s *instance) {
 	opener := openStream(t, s)
 	opener.send(`{"open":"taken","token":"t"}`)
 	require.JSONEq(t, `{"isKeyOk":true}`, opener.receive())
@@ -188,16 +195,24 @@ func TestCloseEvents(t *testing.T) {
 	joining.wantClose(4020, "OPENER_NO_LONGER_AVAILABLE: ")
 
 	last := openStream(t, s)
-	s.signal(terminate)
+	for _, node := range s.nodes() {
+		node.signal(terminate)
+	}
 	last.wantClose(1001, "GOING_AWAY: ")
-	s.wantExit(0)
+	for _, node := range s.nodes() {
+		node.wantExit(0)
+	}
 }
 
 func TestPosts(t *testing.T) {
-	s := start(t, "--max-message", "1KiB")
+	t.Run("one server", func(t *testing.T) { testPosts(t, start(t, "--max-message", "1KiB")) })
+	t.Run("two nodes", func(t *testing.T) { testPosts(t, startNodes(t, "--max-message", "1KiB")) })
+}
+
+func testPosts(t *testing.T, s *instance) {
 	c := openStream(t, s)
 	post := func(contentType, body string) (int, string, http.Header) {
-		resp, err := c.http.Post(s.httpURL(), contentType, strings.NewReader(body))
+		resp, err := c.http.Post(s.next().httpURL(), contentType, strings.NewReader(body))
 		require.NoError(t, err)
 		defer resp.Body.Close()
 		content, err := io.ReadAll(resp.Body)
@@ -217,6 +232,7 @@ func TestPosts(t *testing.T) {
 		{"@{}", 401, "token"},
 		{c.token, 400, "TOKEN@JSON"},
 		{"", 400, "TOKEN@JSON"},
+		{other + "AAAAAAAAAA" + `@{"open":"k"}`, 401, "token"},
 		{c.token + "@" + strings.Repeat("x", 1025), 413, "limit"},
 		{strings.Repeat("x", 100<<10), 413, "limit"},
 	} {

@@ -30,9 +30,12 @@ func TestTranscripts(t *testing.T) {
 	// closed when the next way begins.
 	servers := map[string]*instance{}
 	for way := range ways {
-		if strings.HasPrefix(way, "tls") {
+		switch {
+		case strings.HasPrefix(way, "tls"):
 			servers[way] = startTLS(t)
-		} else {
+		case strings.HasPrefix(way, "nodes"):
+			servers[way] = startNodes(t)
+		default:
 			servers[way] = start(t)
 		}
 	}
@@ -41,6 +44,13 @@ func TestTranscripts(t *testing.T) {
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
 			for way, connect := range ways {
+				text := text
+				if strings.HasPrefix(way, "nodes") {
+					// What is not the same when the clients are at different nodes.
+					if there, err := os.ReadFile(filepath.Join("testdata/nodes", filepath.Base(file))); err == nil {
+						text = there
+					}
+				}
 				t.Run(way, func(t *testing.T) { play(t, servers[way], connect, string(text)) })
 			}
 		})
@@ -64,10 +74,26 @@ var ways = map[string]func(t *testing.T, s *instance, name string) speaker{
 	"tls-ws":    webSocket,
 	"tls-sse":   eventSource,
 	"tls-mixed": mixed,
+
+	// A, the Opener, is at one node, and all others at another.
+	"nodes-ws":    atNodes(webSocket),
+	"nodes-sse":   atNodes(eventSource),
+	"nodes-mixed": atNodes(mixed),
 }
 
 func webSocket(t *testing.T, s *instance, _ string) speaker   { return dial(t, s) }
 func eventSource(t *testing.T, s *instance, _ string) speaker { return openStream(t, s) }
+
+func atNodes(connect func(*testing.T, *instance, string) speaker) func(*testing.T, *instance, string) speaker {
+	return func(t *testing.T, s *instance, name string) speaker {
+		here, there := s, s.other
+		if name != "A" {
+			here, there = there, here
+		}
+		// It connects here; what a stream posts goes there and here by turns.
+		return connect(t, &instance{t: t, url: here.url, addr: here.addr, other: there}, name)
+	}
+}
 
 func mixed(t *testing.T, s *instance, name string) speaker {
 	if name[0]%2 == 0 {

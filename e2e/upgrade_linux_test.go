@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -111,15 +110,6 @@ func TestASecondServerIsAMistake(t *testing.T) {
 	require.Contains(t, failedStart(t, "--port", "0", "--admin", strings.TrimPrefix(admin, "http://")), "address already in use")
 }
 
-func freePort(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	require.NoError(t, err)
-	return port
-}
 
 // migrate lets the kernel hand connections that are just being made to the other
 // server, as deploy/sysctl.conf does. Without it one that comes between the last

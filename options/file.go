@@ -14,6 +14,9 @@ import (
 // notInFile are the flags that ask for something at the moment.
 var notInFile = []string{"help", "version", "config", "check"}
 
+// secrets are not printed.
+var secrets = []string{"cluster-password", "cluster-secret"}
+
 // readFile sets from a TOML file the flags that neither the command line nor the
 // environment has set. Its keys are their names: max-message = "64KiB".
 func (o *Options) readFile(name string) error {
@@ -63,7 +66,8 @@ func setFrom(flag *pflag.Flag, setting any) error {
 	return flag.Value.Set(fmt.Sprint(setting))
 }
 
-// Settings is every setting as a file for --config would have it.
+// Settings is every setting as a file for --config would have it, but for secrets:
+// what is printed lands in logs.
 func (o *Options) Settings() string {
 	var text strings.Builder
 	o.flags.VisitAll(func(f *pflag.Flag) {
@@ -73,6 +77,13 @@ func (o *Options) Settings() string {
 		var value any = f.Value.String()
 		if several, takesList := f.Value.(pflag.SliceValue); takesList {
 			value = append([]string{}, several.GetSlice()...)
+		}
+		if f.Name == "cluster" {
+			value = o.Cluster.Redacted()
+		}
+		if slices.Contains(secrets, f.Name) && value != "" {
+			fmt.Fprintf(&text, "# %s is set and not shown\n", f.Name)
+			return
 		}
 		switch f.Value.Type() {
 		case "n":

@@ -93,6 +93,9 @@ func Parse(args []string, lookupEnv func(string) (string, bool)) (*Options, erro
 		}
 	}
 	o.Config.OpenAnyway = o.clusterDown == "local"
+	if err := o.Cluster.Check(); err != nil {
+		return o, err
+	}
 	return o, o.checkAdmission()
 }
 
@@ -151,10 +154,10 @@ func (o *Options) define() {
 	f.BoolVar(&c.SharePort, "share-port", false, "listen beside a server that listens on the same address, to take over from it")
 	f.Var(durationOrOff(&c.Drain, 10*time.Second, 100*time.Millisecond, time.Hour), "drain", "time over which clients are sent away when the server stops; 0: at once")
 	f.StringVar(&o.Admin, "admin", "", "address for metrics, health, status and profiles, as 127.0.0.1:9000; empty: none")
-	f.StringVar(&o.Cluster.URL, "cluster", "", "Redis or Valkey that nodes share keys through, as redis://HOST:6379; empty: none")
-	f.StringVar(&o.Cluster.Password, "cluster-password", "", "its password; better in the environment")
-	f.StringVar(&o.Cluster.Secret, "cluster-secret", "", "hides keys from whoever sees what it keeps; the same at all nodes")
-	f.Var(oneOf(&o.clusterDown, "refuse", "refuse", "local"), "cluster-down", "while it does not answer, refuse to open keys, or open them locally and claim them later")
+	f.StringVar(&o.Cluster.URL, "cluster", "", "Redis or Valkey through which servers share their keys, as redis://HOST:6379; empty: none")
+	f.StringVar(&o.Cluster.Password, "cluster-password", "", "password of --cluster, better in the environment: SIGVER_CLUSTER_PASSWORD")
+	f.StringVar(&o.Cluster.Secret, "cluster-secret", "", "hides keys from whoever sees what --cluster keeps; the same at all servers")
+	f.Var(oneOf(&o.clusterDown, "refuse", "refuse", "local"), "cluster-down", "what becomes of keys that are opened while --cluster does not answer: they are refused, or local for the time")
 	f.BoolVar(&c.NoDemo, "no-demo", false, "do not serve the demo page")
 	f.StringVar(&o.config, "config", "", "TOML file with settings by the names of these flags")
 	f.BoolVar(&o.Check, "check", false, "print the settings that all of this comes to, and exit")

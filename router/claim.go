@@ -40,19 +40,44 @@ func (r *Router) claim(s *Session, key, token []byte) {
 		c.asked.Ref = Ref{r.engine.Node(), slot, gen}
 		return c
 	})
-	ref := c.asked.Ref
 	r.engine.Claim(c.asked, func(before Ref, err error) {
-		switch {
-		case err == nil:
-			r.displace(before, protocol.KeyTakenOver)
-		case errors.Is(err, ErrTaken):
-			r.doubt(before, c.asked.Key)
+		if !errors.Is(err, ErrTaken) {
+			r.settle(c, before, err)
+			return
 		}
-		if r.places.find(ref.Slot, ref.Gen) == nil { // gone meanwhile
-			r.engine.Release(c.asked.Key, ref)
-		}
-		s.peer.Post(func() { r.claimed(c, err) })
+		r.doubt(before, func(gone bool) {
+			if !gone {
+				r.settle(c, before, err)
+				return
+			}
+			r.engine.Release(c.asked.Key, before)
+			r.engine.Claim(c.asked, func(before Ref, err error) { r.settle(c, before, err) })
+		})
 	})
+}
+
+// doubt finds out whether what ref names is gone, for certain.
+func (r *Router) doubt(ref Ref, done func(gone bool)) {
+	if ref.Node == r.engine.Node() {
+		done(r.places.find(ref.Slot, ref.Gen) == nil)
+		return
+	}
+	r.ask(frameDoubt, ref, nil, func(answer []byte, err error) { done(err == nil && string(answer) == saysGone) })
+}
+
+// saysGone is what a node answers if an entry is doubted that is out of date: its
+// release is on the way to the engine, or was forgotten by it.
+const saysGone = "gone"
+
+// settle takes the answer to its session. Any goroutine.
+func (r *Router) settle(c *claim, before Ref, err error) {
+	if err == nil {
+		r.displace(before, protocol.KeyTakenOver)
+	}
+	if ref := c.asked.Ref; r.places.find(ref.Slot, ref.Gen) == nil { // gone meanwhile
+		r.engine.Release(c.asked.Key, ref)
+	}
+	c.session.peer.Post(func() { r.claimed(c, err) })
 }
 
 // leaveClaim is the end of s while it waits.
@@ -66,14 +91,6 @@ func (r *Router) leaveClaim(s *Session) {
 func (r *Router) displace(before Ref, why protocol.CloseCode) {
 	if before.Node != 0 && before.Node != r.engine.Node() {
 		r.send(before, frame{kind: frameLost, payload: code(why)}, true)
-	}
-}
-
-// doubt asks the node of an entry whether it is still right. An engine that has
-// lost its last seconds may have entries of keys that were released since.
-func (r *Router) doubt(entry Ref, key []byte) {
-	if entry.Node != 0 {
-		r.send(entry, frame{kind: frameDoubt, payload: key}, false)
 	}
 }
 

@@ -30,7 +30,9 @@ const (
 	frameBroken                       // the pair is no more, whoever is told
 	frameCheck                        // number is that of the last data; payload: 1 if the same is asked for
 	frameLost                         // a record has lost its key; payload: close code
-	frameDoubt                        // whether what is named exists; payload: the key that is its own
+	frameAsk                          // of Ask: to nothing in particular
+	frameAnswer                       // to that
+	frameDoubt                        // asks whether what is named is there
 )
 
 const frameHead = 4 + 1 + 4*5

@@ -1,6 +1,8 @@
 package router
 
 import (
+	"bytes"
+
 	"sigver/protocol"
 )
 
@@ -32,10 +34,19 @@ func (r *Router) receive(node uint64, f *frame, scratch []byte) []byte {
 	switch f.kind {
 	case frameJoin:
 		return r.joinFrom(there, f, scratch)
-	case frameDoubt:
-		if r.places.find(f.toSlot, f.toGen) == nil {
-			r.engine.Release(f.payload, f.to(r.engine.Node()))
+	case frameAsk:
+		if r.answer != nil {
+			r.answer(bytes.Clone(f.payload), func(answer []byte) {
+				r.send(there, frame{kind: frameAnswer, payload: answer}, true)
+			})
 		}
+		return scratch
+	case frameDoubt:
+		var answer []byte
+		if r.places.find(f.toSlot, f.toGen) == nil {
+			answer = []byte(saysGone)
+		}
+		r.send(there, frame{kind: frameAnswer, payload: answer}, true)
 		return scratch
 	}
 	switch end := r.places.find(f.toSlot, f.toGen).(type) {
@@ -72,6 +83,10 @@ func (r *Router) receive(node uint64, f *frame, scratch []byte) []byte {
 				r.broken(end, errNotNow)
 				end.tell(r, frameBroken, nil)
 			}
+		}
+	case *question:
+		if f.kind == frameAnswer {
+			r.answered(end, f.toSlot, bytes.Clone(f.payload), nil)
 		}
 	case *opener:
 		if f.kind == frameLost {
@@ -123,6 +138,12 @@ func (r *Router) undelivered(node uint64, f *frame, absent bool) {
 			why = errKeyUnknown
 		}
 		r.broken(end, why)
+	case *question:
+		why := ErrDown
+		if absent {
+			why = ErrNobody
+		}
+		r.answered(end, f.fromSlot, nil, why)
 	}
 	if absent {
 		return
@@ -130,7 +151,7 @@ func (r *Router) undelivered(node uint64, f *frame, absent bool) {
 	switch f.kind {
 	case frameData, frameCheck, frameJoined:
 		r.send(to, frame{kind: frameBroken, fromSlot: f.fromSlot, fromGen: f.fromGen}, true)
-	case frameJoin: // it is not waited for any more
+	case frameJoin, frameAsk, frameDoubt: // nobody waits for it any more
 	default:
 		again := *f
 		r.send(to, again, true)

@@ -15,7 +15,7 @@ type place struct {
 	gen     uint32 // counts the uses of the slot
 	tenure  uint32 // a record's: in which tenure of the node the key was claimed
 	claimed int64  // a record's: when, Unix time in milliseconds
-	what    any    // *claim, *opener, *farJoining, *farOpener; nil if free
+	what    any    // *claim, *opener, *farJoining, *farOpener, *question; nil if free
 }
 
 // put finds a slot for what make returns, which is called under the lock.

@@ -69,6 +69,7 @@ type Router struct {
 	engine     Engine
 	openAnyway bool
 	places     places
+	answer     func(text []byte, reply func([]byte))
 
 	stopping atomic.Bool // set once, by Stopping
 	silent   atomic.Bool // set once, by Silence

@@ -109,6 +109,7 @@ func New(config Config) (*Server, error) {
 		dead:           make(chan error, 1),
 	}
 	if s.engine = config.Engine; s.engine != nil {
+		s.router.Answer(s.deliverFrom)
 		s.router.Cluster(s.engine, config.OpenAnyway)
 	}
 	s.http = s.newHTTPServer(!config.NoDemo)

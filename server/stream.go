@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"sigver/conn"
 	"sigver/protocol"
+	"sigver/router"
 )
 
 // A client of Server-Sent Events has two ways: a stream, which a GET opens and
@@ -25,13 +27,31 @@ type token [16]byte
 
 var tokenText = base64.RawURLEncoding
 
-// parseToken reads a token as the client was told it.
-func parseToken(text string) (t token, ok bool) {
-	if len(text) != tokenText.EncodedLen(len(t)) {
-		return t, false
+// A client's text of its token ends, in a cluster, with the node of its stream,
+// since a balancer may bring a POST to another one.
+const nodeLen = 8
+
+// tokenTextFor is what the client of a stream at node is told; node is 0 without a
+// cluster.
+func tokenTextFor(t token, node uint64) string {
+	if node == 0 {
+		return tokenText.EncodeToString(t[:])
 	}
-	n, err := tokenText.Strict().Decode(t[:], []byte(text))
-	return t, err == nil && n == len(t) // ends of lines would be passed over
+	return tokenText.EncodeToString(binary.BigEndian.AppendUint64(t[:], node))
+}
+
+// parseToken reads a token as the client was told it.
+func parseToken(text string) (t token, node uint64, ok bool) {
+	var all [len(t) + nodeLen]byte
+	if len(text) != tokenText.EncodedLen(len(t)) && len(text) != tokenText.EncodedLen(len(all)) {
+		return t, 0, false
+	}
+	n, err := tokenText.Strict().Decode(all[:], []byte(text))
+	if err != nil || n != tokenText.DecodedLen(len(text)) { // ends of lines would be passed over
+		return t, 0, false
+	}
+	copy(t[:], all[:])
+	return t, binary.BigEndian.Uint64(all[len(t):]), true
 }
 
 // stream is a client that has its messages by Server-Sent Events.
@@ -130,7 +150,7 @@ func (w *worker) serveStream(v *visitor, head []byte) {
 	st := &stream{home: w}
 	_, _ = rand.Read(st.token[:]) // never fails
 	s.router.Attach(&st.Session, &st.Conn)
-	head = protocol.AppendAuthEvent(head, tokenText.EncodeToString(st.token[:]))
+	head = protocol.AppendAuthEvent(head, tokenTextFor(st.token, s.node()))
 	s.streams.add(st)
 	v.becomeSocket(w, &st.client)
 	if err := w.clients.ServeStream(&st.Conn, v.Visitor, head, st); err != nil {
@@ -144,12 +164,12 @@ func (w *worker) serveStream(v *visitor, head []byte) {
 // postMessage takes one message of a stream's client, TOKEN@JSON.
 func (s *Server) postMessage(w http.ResponseWriter, r *http.Request) {
 	var t token
-	limit := int64(tokenText.EncodedLen(len(t)) + len("@") + s.limits.Message)
+	limit := int64(tokenText.EncodedLen(len(t)+nodeLen) + len("@") + s.limits.Message)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		http.Error(w, "the message is over the size limit", http.StatusRequestEntityTooLarge)
+		tooLong(w)
 		return
 	case err != nil:
 		http.Error(w, "the body did not arrive", http.StatusBadRequest)
@@ -160,23 +180,102 @@ func (s *Server) postMessage(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a message is TOKEN@JSON, with the token of the stream's auth event", http.StatusBadRequest)
 		return
 	}
-	t, ok := parseToken(name)
-	if st := s.streams.find(t); !ok || st == nil || !s.deliver(st, []byte(message)) {
+	t, node, ok := parseToken(name)
+	if !ok {
+		node = s.node() // where no stream has it either
+	}
+	if len(message) > s.limits.Message { // the token was a short one
+		tooLong(w)
+		return
+	}
+	switch err := s.deliver(t, node, []byte(message)); {
+	case errors.Is(err, errTooLong):
+		tooLong(w)
+	case errors.Is(err, router.ErrDown):
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "the node of the stream does not answer", http.StatusServiceUnavailable)
+	case err != nil:
 		http.Error(w, "no stream has this token (any more)", http.StatusUnauthorized)
 	}
 }
 
-// deliver waits until the loop of st has dealt with a message of its client. It
-// is false if there is no stream any more.
-func (s *Server) deliver(st *stream, message []byte) bool {
-	done := make(chan bool, 1)
-	st.home.loop.Post(func() { done <- st.Deliver(message) })
-	select {
-	case ok := <-done:
-		return ok
-	case <-s.ended:
-		return false
+var errTooLong = errors.New("over the size limit")
+
+func tooLong(w http.ResponseWriter) {
+	http.Error(w, "the message is over the size limit", http.StatusRequestEntityTooLarge)
+}
+
+// deliver waits until the loop of t's stream has dealt with a message of its
+// client, at this node or another. router.ErrNobody says that there is no stream
+// any more.
+func (s *Server) deliver(t token, node uint64, message []byte) error {
+	done := make(chan error, 1)
+	if node == s.node() {
+		s.deliverHere(t, message, func(err error) { done <- err })
+	} else {
+		s.router.Ask(node, append(t[:], message...), func(answer []byte, err error) {
+			switch {
+			case err != nil:
+			case string(answer) == saysTooLong:
+				err = errTooLong
+			case string(answer) != saysDelivered:
+				err = router.ErrNobody
+			}
+			done <- err
+		})
 	}
+	select {
+	case err := <-done:
+		return err
+	case <-s.ended:
+		return router.ErrNobody
+	}
+}
+
+// What a node says of a message that it was asked to deliver; nothing if it cannot.
+const (
+	saysDelivered = "delivered"
+	saysTooLong   = "too long"
+)
+
+// deliverFrom does what deliver asks of another node, whose limits may be others.
+func (s *Server) deliverFrom(text []byte, reply func([]byte)) {
+	var t token
+	message := text[copy(t[:], text):]
+	if len(message) > s.limits.Message {
+		reply([]byte(saysTooLong))
+		return
+	}
+	s.deliverHere(t, message, func(err error) {
+		if err != nil {
+			reply(nil)
+			return
+		}
+		reply([]byte(saysDelivered))
+	})
+}
+
+func (s *Server) deliverHere(t token, message []byte, done func(error)) {
+	st := s.streams.find(t)
+	if st == nil {
+		done(router.ErrNobody)
+		return
+	}
+	st.home.loop.Post(func() {
+		if st.Deliver(message) {
+			done(nil)
+		} else {
+			done(router.ErrNobody)
+		}
+	})
+}
+
+// node is this server's name in a cluster, or 0.
+func (s *Server) node() uint64 {
+	if s.engine == nil {
+		return 0
+	}
+	return s.engine.Node()
 }
 
 // preflight lets pages of other origins send what they like (Fetch Standard

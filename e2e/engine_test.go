@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"net"
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// engine is a Redis server of the test's own.
+type engine struct {
+	t    testing.TB
+	port string
+	dir  string
+	cmd  *exec.Cmd
+}
+
+func startEngine(t testing.TB) *engine {
+	t.Helper()
+	e := &engine{t: t, port: freePort(t), dir: t.TempDir()}
+	e.run()
+	t.Cleanup(e.kill)
+	return e
+}
+
+// run starts it, with what it had saved.
+func (e *engine) run() {
+	e.t.Helper()
+	e.cmd = exec.Command("redis-server", "--port", e.port, "--bind", "0.0.0.0", "--protected-mode", "no",
+		"--dir", e.dir, "--appendonly", "yes", "--appendfsync", "no", "--save", "")
+	require.NoError(e.t, e.cmd.Start(), "apt-get install redis-server")
+	eventually(e.t, func() bool {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+e.port)
+		if err != nil {
+			return false
+		}
+		return conn.Close() == nil
+	}, "the engine listens")
+}
+
+func (e *engine) kill() {
+	_ = e.cmd.Process.Kill()
+	_ = e.cmd.Wait()
+}
+
+func (e *engine) url() string { return "redis://127.0.0.1:" + e.port }
+
+// node starts a server that shares the engine's keys.
+func (e *engine) node(args ...string) *instance {
+	e.t.Helper()
+	return start(e.t, append([]string{"--cluster", e.url()}, args...)...)
+}
+
+// startNodes starts two servers that share their keys, as one instance: each
+// connection and each request goes to the one that the last did not.
+func startNodes(t testing.TB, args ...string) *instance {
+	t.Helper()
+	e := startEngine(t)
+	s := e.node(args...)
+	s.other = e.node(args...)
+	return s
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	require.NoError(t, err)
+	return port
+}
