@@ -67,10 +67,12 @@ type Cluster struct {
 	tenure    atomic.Uint32
 	sureUntil atomic.Int64 // nanoseconds since begun
 	up        atomic.Bool  // the last renewal has succeeded
+	ears      ears
+	heard     chan struct{} // closed once all lanes are heard
 	nodes     liveness
-	memory    string            // of the engine, as last seen; keep's
-	hurry     chan struct{}     // buffered: renew soon
-	reclaims  chan router.Right // buffered: all keys are to be claimed again
+	memory    string        // of the engine, as last seen; keep's
+	hurry     chan struct{} // buffered: renew soon
+	wish      wish
 
 	ctx  context.Context
 	stop context.CancelFunc
@@ -85,12 +87,13 @@ func Open(config Config) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{
-		hasher:   newHasher(config.Secret),
-		seed:     maphash.MakeSeed(),
-		log:      config.Log,
-		begun:    time.Now(),
-		hurry:    make(chan struct{}, 1),
-		reclaims: make(chan router.Right, 1),
+		hasher: newHasher(config.Secret),
+		seed:   maphash.MakeSeed(),
+		log:    config.Log,
+		begun:  time.Now(),
+		hurry:  make(chan struct{}, 1),
+		wish:   wish{wake: make(chan struct{}, 1)},
+		heard:  make(chan struct{}),
 	}
 	var name [8]byte
 	_, _ = rand.Read(name[:]) // never fails
@@ -143,16 +146,13 @@ func (c *Cluster) Run(r Router) error {
 	if err := c.renew(); err != nil {
 		return fmt.Errorf("--cluster: %w", err)
 	}
-	subscribed := make(chan struct{}, lanes)
 	for lane := range lanes {
-		c.wg.Go(func() { c.listen(lane, subscribed) })
+		c.wg.Go(func() { c.listen(lane) })
 	}
-	for range lanes {
-		select {
-		case <-subscribed:
-		case <-time.After(patience):
-			return errors.New("--cluster: the engine takes no subscriptions")
-		}
+	select {
+	case <-c.heard:
+	case <-time.After(patience):
+		return errors.New("--cluster: the engine takes no subscriptions")
 	}
 	for _, w := range c.workers {
 		c.wg.Go(w.run)
@@ -190,11 +190,16 @@ func (c *Cluster) Name() string { return nodeName(c.node) }
 
 // Tenure implements router.Engine.
 func (c *Cluster) Tenure() (number uint32, sure bool) {
-	return c.tenure.Load(), int64(time.Since(c.begun)) < c.sureUntil.Load()
+	// In this order: who has a lease again is in another tenure.
+	sure = int64(time.Since(c.begun)) < c.sureUntil.Load()
+	return c.tenure.Load(), sure
 }
 
 // State implements router.Engine.
-func (c *Cluster) State() (up bool, nodes int) { return c.up.Load(), c.nodes.count() }
+func (c *Cluster) State() (up bool, nodes int) { return c.reachable(), c.nodes.count() }
+
+// reachable is whether there is a way to the other nodes, and back.
+func (c *Cluster) reachable() bool { return c.up.Load() && c.ears.all.Load() }
 
 // Claim implements router.Engine.
 func (c *Cluster) Claim(claim router.Claim, done func(before router.Ref, err error)) {

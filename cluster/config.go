@@ -63,6 +63,11 @@ func (c Config) option() (rueidis.ClientOption, error) {
 	option.ClientName = "sigver"
 	option.DisableCache = true
 	option.DisableRetry = true // of what may have happened: that is decided here
+	// One connection for all that is asked, as large as a pipeline may be, and
+	// buffers that suit a small machine.
+	option.PipelineMultiplex = -1
+	option.BlockingPipeline = 1 << 20
+	option.ReadBufferEachConn, option.WriteBufferEachConn = 64<<10, 64<<10
 	option.Dialer.Timeout = patience
 	option.ConnWriteTimeout = patience
 	return option, nil

@@ -15,7 +15,7 @@ import (
 //	sigver:k:HASH   owner of a key, an entry (below); no expiry
 //	sigver:n:NODE   lease of a node; expires
 //	sigver:nodes    set of all nodes that there were, until they are swept
-//	sigver:memory   drawn by the first node; if it changes, the engine has forgotten
+//	sigver:memory   random; if it changes, the engine has forgotten
 //	sigver:secret   proves that all nodes have the same secret
 //	sigver:sweep    who clears up after dead nodes; expires
 //	sigver:i:NODE:LANE   channels: frames for a node

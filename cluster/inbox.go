@@ -3,34 +3,71 @@ package cluster
 import (
 	"context"
 	"encoding/binary"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"sigver/router"
 )
 
-// listen receives what other nodes send to one lane of this one. subscribed gets
-// a value the first time that it does.
-func (c *Cluster) listen(lane int, subscribed chan<- struct{}) {
-	first := true
+// ears are the lanes on which this node hears others.
+type ears struct {
+	mu    sync.Mutex
+	lanes [lanes]bool // guarded by mu
+	open  int         // how many of them are true; guarded by mu
+	all   atomic.Bool // they are; written under mu
+	began bool        // they were, once; guarded by mu
+}
+
+// listen receives what other nodes send to one lane of this one.
+func (c *Cluster) listen(lane int) {
 	ctx := rueidis.WithOnSubscriptionHook(c.ctx, func(s rueidis.PubSubSubscription) {
-		if s.Kind != "subscribe" {
-			return
+		if s.Kind == "subscribe" {
+			c.hears(lane, true)
 		}
-		if first {
-			subscribed <- struct{}{}
-			first = false
-			return
-		}
-		// What was sent in between is lost. Not here: the hook must not wait.
-		go c.router.Recheck()
 	})
 	for c.ctx.Err() == nil {
 		c.receive(ctx, lane)
+		c.hears(lane, false)
 		select {
 		case <-c.ctx.Done():
 		case <-time.After(retry):
 		}
 	}
+}
+
+// hears notes whether a lane is subscribed. While one was not, the node may have
+// been told that it has lost a key, and not know.
+func (c *Cluster) hears(lane int, does bool) {
+	e := &c.ears
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.lanes[lane] == does {
+		return
+	}
+	e.lanes[lane] = does
+	if !does {
+		e.open--
+		e.all.Store(false)
+		return
+	}
+	if e.open++; e.open < lanes {
+		return
+	}
+	if e.began {
+		c.tenure.Add(1)
+		// Not here: the hook must not wait.
+		c.wg.Go(func() {
+			c.router.Recheck()
+			c.again(router.ByTime)
+		})
+	} else {
+		close(c.heard)
+	}
+	e.began = true
+	e.all.Store(true)
 }
 
 // receive subscribes, and returns when the subscription has ended.

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"time"
 
@@ -35,7 +36,7 @@ func (c *Cluster) renew() error {
 	answers := c.client.DoMulti(ctx,
 		b.Set().Key(leasePrefix+nodeName(c.node)).Value("1").Px(leaseTime).Build(),
 		b.Sadd().Key(nodesName).Member(nodeName(c.node)).Build(),
-		b.Set().Key(memoryName).Value(nodeName(c.node)).Nx().Build(),
+		b.Set().Key(memoryName).Value(rand.Text()).Nx().Build(),
 		b.Get().Key(memoryName).Build(),
 		b.Smembers().Key(nodesName).Build())
 	memory, err := answers[3].ToString()
@@ -80,40 +81,6 @@ func (c *Cluster) renew() error {
 		c.router.NodeGone(gone)
 	}
 	return nil
-}
-
-// again asks for all keys to be claimed again.
-func (c *Cluster) again(right router.Right) {
-	select {
-	case waiting := <-c.reclaims:
-		if waiting == router.Yielding {
-			right = waiting // harms nobody
-		}
-	default:
-	}
-	c.reclaims <- right
-}
-
-// reclaim does what again asks for. What fails is tried again when the engine is
-// back.
-func (c *Cluster) reclaim() {
-	for {
-		select {
-		case <-c.ctx.Done():
-			return
-		case right := <-c.reclaims:
-			if c.router.Reclaim(right) {
-				continue
-			}
-			for !c.up.Load() && c.ctx.Err() == nil {
-				time.Sleep(retry)
-			}
-			select {
-			case c.reclaims <- right:
-			default: // somebody has asked again
-			}
-		}
-	}
 }
 
 // noticed is for a worker that found the engine not there: clients are refused

@@ -21,7 +21,7 @@ var (
 	// claimScript: ARGV is the entry, an entry of a dead node that may be replaced
 	// or "", and who yields. The answer is whether the key is ours, and the entry
 	// that was there. An entry that a node has claimed again, alive after all, is
-	// another.
+	// another. By time the earlier claim counts, but of one token's the later.
 	claimScript = newScript(`
 local there = redis.call('GET', KEYS[1])
 local mine = ARGV[1]
@@ -34,7 +34,11 @@ if there and string.sub(there, 1, 16) ~= string.sub(mine, 1, 16) then
 	end
 	local won = there == ARGV[2]
 		or ARGV[3] == 'token' and token ~= '' and token == string.sub(there, 27)
-		or ARGV[3] == 'time' and time(mine) < time(there)
+	if ARGV[3] == 'time' and token ~= '' and token == string.sub(there, 27) then
+		won = time(mine) > time(there)
+	elseif ARGV[3] == 'time' then
+		won = won or time(mine) < time(there)
+	end
 	if not won then
 		return {0, there}
 	end

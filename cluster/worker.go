@@ -60,7 +60,7 @@ func newWorker(c *Cluster) *worker {
 // ask queues op. It is false if it may be refused and the engine is not there or
 // too much waits.
 func (w *worker) ask(op operation, mayRefuse bool) bool {
-	if mayRefuse && !w.cluster.up.Load() {
+	if mayRefuse && !w.cluster.reachable() {
 		return false
 	}
 	w.mu.Lock()
@@ -257,8 +257,8 @@ func (op *operation) answer(c *Cluster, result rueidis.RedisResult, first bool) 
 	before, _ := refOf(entry)
 	switch {
 	case won == 1:
-		if before.Node == c.node {
-			before = router.Ref{}
+		if before.Node == c.node || entry == op.dead {
+			before = router.Ref{} // a dead node finds out by itself if it is not
 		}
 		op.claimed(before, nil)
 	case first && before.Node != 0 && !c.nodes.alive(before.Node):

@@ -13,12 +13,13 @@ type engine struct {
 	t    testing.TB
 	port string
 	dir  string
+	args []string
 	cmd  *exec.Cmd
 }
 
-func startEngine(t testing.TB) *engine {
+func startEngine(t testing.TB, args ...string) *engine {
 	t.Helper()
-	e := &engine{t: t, port: freePort(t), dir: t.TempDir()}
+	e := &engine{t: t, port: freePort(t), dir: t.TempDir(), args: args}
 	e.run()
 	t.Cleanup(e.kill)
 	return e
@@ -27,8 +28,8 @@ func startEngine(t testing.TB) *engine {
 // run starts it, with what it had saved.
 func (e *engine) run() {
 	e.t.Helper()
-	e.cmd = exec.Command("redis-server", "--port", e.port, "--bind", "0.0.0.0", "--protected-mode", "no",
-		"--dir", e.dir, "--appendonly", "yes", "--appendfsync", "no", "--save", "")
+	e.cmd = exec.Command("redis-server", append([]string{"--port", e.port, "--bind", "0.0.0.0", "--protected-mode", "no",
+		"--dir", e.dir, "--appendonly", "yes", "--appendfsync", "no", "--save", ""}, e.args...)...)
 	require.NoError(e.t, e.cmd.Start(), "apt-get install redis-server")
 	eventually(e.t, func() bool {
 		conn, err := net.Dial("tcp", "127.0.0.1:"+e.port)

@@ -30,7 +30,8 @@ const (
 	ByToken Right = iota
 	// Yielding: the other one keeps it.
 	Yielding
-	// ByTime: the earlier claim counts, since the engine has forgotten.
+	// ByTime: the earlier claim counts, or of those with one token the later, since
+	// the engine may have forgotten.
 	ByTime
 )
 

@@ -1,0 +1,62 @@
+package cluster
+
+import (
+	"sync"
+	"time"
+
+	"sigver/router"
+)
+
+// wish is that all keys of this node be claimed again.
+type wish struct {
+	mu    sync.Mutex
+	made  bool         // guarded by mu
+	right router.Right // guarded by mu
+
+	wake chan struct{} // buffered: it was made
+}
+
+// again asks for all keys to be claimed again. Of several wishes the one that
+// harms others least counts.
+func (c *Cluster) again(right router.Right) {
+	w := &c.wish
+	w.mu.Lock()
+	if !w.made || right == router.Yielding {
+		w.right = right
+	}
+	w.made = true
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take takes the wish, if there is one.
+func (w *wish) take() (right router.Right, made bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	right, made = w.right, w.made
+	w.made = false
+	return right, made
+}
+
+// reclaim does what again asks for. What fails is tried again when the engine is
+// back.
+func (c *Cluster) reclaim() {
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-c.wish.wake:
+		}
+		right, made := c.wish.take()
+		if !made || c.router.Reclaim(right) {
+			continue
+		}
+		for !c.reachable() && c.ctx.Err() == nil {
+			time.Sleep(retry)
+		}
+		c.again(right)
+	}
+}
