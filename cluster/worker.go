@@ -136,8 +136,9 @@ func (w *worker) round() bool {
 	} else {
 		w.asked = nil
 	}
-	mail := w.mail
-	if len(mail) > 0 {
+	var mail map[mailbox][]byte // this round's alone
+	if len(w.mail) > 0 {
+		mail = w.mail
 		w.mail, w.bytes = make(map[mailbox][]byte), 0
 	}
 	w.busy = len(asked) > 0 || len(mail) > 0
@@ -257,7 +258,7 @@ func (op *operation) answer(c *Cluster, result rueidis.RedisResult, first bool) 
 	before, _ := refOf(entry)
 	switch {
 	case won == 1:
-		if before.Node == c.node || entry == op.dead {
+		if entry == op.dead {
 			before = router.Ref{} // a dead node finds out by itself if it is not
 		}
 		op.claimed(before, nil)

@@ -110,7 +110,6 @@ func TestASecondServerIsAMistake(t *testing.T) {
 	require.Contains(t, failedStart(t, "--port", "0", "--admin", strings.TrimPrefix(admin, "http://")), "address already in use")
 }
 
-
 // migrate lets the kernel hand connections that are just being made to the other
 // server, as deploy/sysctl.conf does. Without it one that comes between the last
 // accept and the close of the old one's socket would be reset.

@@ -37,8 +37,11 @@ func (b *backlog) add(m *protocol.Message) error {
 	return nil
 }
 
-// wait keeps m until s is answered. Who is gone is not.
+// wait keeps m until s is answered. Who is gone or refused is not.
 func (r *Router) wait(s *Session, m *protocol.Message) error {
+	if s.refused {
+		return nil
+	}
 	switch s.role {
 	case opening:
 		return r.places.at(s.id).(*claim).backlog.add(m)
@@ -62,6 +65,7 @@ func (r *Router) handleBacklog(s *Session, b *backlog) {
 
 // refuse closes s for an error of Handle.
 func (s *Session) refuse(err error) {
+	s.refused = true
 	why := err.(*protocol.Error)
 	s.peer.Close(why.Code, why.Detail)
 }

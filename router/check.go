@@ -14,6 +14,58 @@ func (r *Router) Check() error {
 			return fmt.Errorf("router: shard %d of %d: %w", i, len(r.shards), err)
 		}
 	}
+	if r.engine == nil {
+		return nil
+	}
+	return r.checkPlaces()
+}
+
+// checkPlaces looks at what other nodes can name.
+func (r *Router) checkPlaces() (err error) {
+	keys, ends := 0, 0
+	r.places.each(func(at placed) {
+		wrong := func(what string) {
+			err = fmt.Errorf("router: place %d of %T: %s", at.slot, at.what, what)
+		}
+		switch end := at.what.(type) {
+		case *opener:
+			keys++
+			end.mu.Lock()
+			if end.holder == nil || end.holder.id != at.slot {
+				wrong("is not its Opener's")
+			}
+			end.mu.Unlock()
+		case *farJoining:
+			ends++
+			o := end.opener
+			o.mu.Lock()
+			switch {
+			case end.slot != at.slot || end.gen != at.gen:
+				wrong("is another's")
+			case end.ended.Load():
+				wrong("has ended")
+			case o.joinings[end.id] != &end.Session:
+				wrong("is not with its Opener")
+			}
+			o.mu.Unlock()
+		case *farOpener:
+			if end.session.id != at.slot {
+				wrong("is not its Joining's")
+			}
+		case *claim:
+			if end.session.id != at.slot {
+				wrong("is not its client's")
+			}
+		}
+	})
+	switch stats := r.Stats(); {
+	case err != nil:
+		return err
+	case keys != stats.Keys:
+		return fmt.Errorf("router: %d keys have places, %d are open", keys, stats.Keys)
+	case ends > stats.Joinings:
+		return fmt.Errorf("router: %d Joinings of other nodes, %d in all", ends, stats.Joinings)
+	}
 	return nil
 }
 

@@ -26,6 +26,8 @@ type claim struct {
 	session *Session
 	asked   Claim
 	backlog backlog
+
+	lost protocol.CloseCode // another has the key since; guarded by places.mu
 }
 
 // claim asks for key. Nothing is in the table before the answer: until then
@@ -72,7 +74,7 @@ const saysGone = "gone"
 // settle takes the answer to its session. Any goroutine.
 func (r *Router) settle(c *claim, before Ref, err error) {
 	if err == nil {
-		r.displace(before, protocol.KeyTakenOver)
+		r.displace(before, &c.asked, protocol.KeyTakenOver)
 	}
 	if ref := c.asked.Ref; r.places.find(ref.Slot, ref.Gen) == nil { // gone meanwhile
 		r.engine.Release(c.asked.Key, ref)
@@ -87,10 +89,23 @@ func (r *Router) leaveClaim(s *Session) {
 	r.engine.Release(c.asked.Key, c.asked.Ref)
 }
 
-// displace tells the node of before that its record has lost its key.
-func (r *Router) displace(before Ref, why protocol.CloseCode) {
-	if before.Node != 0 && before.Node != r.engine.Node() {
+// displace tells what c has replaced that it has lost its key.
+func (r *Router) displace(before Ref, c *Claim, why protocol.CloseCode) {
+	switch {
+	case before.Node == 0 || before == c.Ref:
+	case before.Node != r.engine.Node():
 		r.send(before, frame{kind: frameLost, payload: code(why)}, true)
+	default:
+		// A record will be taken over when c is answered. What has no record yet
+		// must not take it over from c.
+		r.places.lose(before.Slot, before.Gen, why)
+	}
+}
+
+// lost is what displace of another node says.
+func (r *Router) lost(slot, gen uint32, why protocol.CloseCode) {
+	if o := r.places.lose(slot, gen, why); o != nil {
+		r.evict(o, why)
 	}
 }
 
@@ -113,7 +128,13 @@ func (r *Router) claimed(c *claim, err error) {
 		r.notOpened(s, errNotNow)
 		return
 	}
-	r.install(c, tenure)
+	if why := r.install(c, tenure); why != 0 {
+		r.places.drop(s.id)
+		s.role = unbound
+		s.answer(true, nil)
+		s.refuse(&protocol.Error{Code: why, Detail: "a connection to another node has this key"})
+		return
+	}
 	if now, _ := r.engine.Tenure(); now != tenure {
 		if o := s.opener; o != nil {
 			at := placed{s.id, place{gen: c.asked.Ref.Gen, claimed: c.asked.Time}}
@@ -131,17 +152,23 @@ func (r *Router) notOpened(s *Session, why *protocol.Error) {
 	s.refuse(why)
 }
 
-// install makes s the Opener of the key that it has claimed.
-func (r *Router) install(c *claim, tenure uint32) {
+// install makes the session of c the Opener of the key, unless c has lost it
+// already, which is why.
+func (r *Router) install(c *claim, tenure uint32) (why protocol.CloseCode) {
 	s, slot := c.session, c.session.id
 	sh, hash := r.shardOf(c.asked.Key)
 	for {
 		o, isNew := sh.claim(hash, c.asked.Key, c.asked.Token, s)
 		if isNew {
-			r.places.own(slot, o, tenure, c.asked.Time)
+			if why = r.places.own(slot, o, tenure, c.asked.Time); why != 0 {
+				r.killLocked(o)
+				o.mu.Unlock()
+				sh.remove(hash, o)
+				return why
+			}
 			s.bindLocked(asOpener, o, nil)
 			o.mu.Unlock()
-			return
+			return 0
 		}
 		o.mu.Lock()
 		if o.holder == nil {
@@ -149,14 +176,15 @@ func (r *Router) install(c *claim, tenure uint32) {
 			sh.remove(hash, o)
 			continue
 		}
-		// Another connection of this node with the same token was faster, and the
-		// engine knows this place as the key's by now.
-		r.places.drop(o.holder.id)
-		r.places.own(slot, o, tenure, c.asked.Time)
-		s.takeOverLocked(o, nil)
-		s.id = slot
+		// Another connection of this node with the same token was faster. Unless
+		// that has claimed the key after this one, this place is the key's.
+		if why = r.places.own(slot, o, tenure, c.asked.Time); why == 0 {
+			r.places.drop(o.holder.id)
+			s.takeOverLocked(o, nil)
+			s.id = slot
+		}
 		o.mu.Unlock()
-		return
+		return why
 	}
 }
 
@@ -232,7 +260,7 @@ func (r *Router) reclaim(o *opener, at placed, right Right, tenure uint32, answe
 			r.evict(o, protocol.KeyExists)
 		case err == nil:
 			r.places.renew(at.slot, at.gen, tenure)
-			r.displace(before, protocol.KeyExists)
+			r.displace(before, &c, protocol.KeyExists)
 			if r.places.find(at.slot, at.gen) != o {
 				r.engine.Release(c.Key, c.Ref) // its Opener left meanwhile
 			}

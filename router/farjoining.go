@@ -88,15 +88,18 @@ func (r *Router) joinFrom(there Ref, f *frame, scratch []byte) []byte {
 	if len(f.payload) > 0 {
 		data = f.payload[1:]
 	}
+	j := &farJoining{router: r}
+	j.peer = j
+	j.out.there = there
+	// What the Joining says to it can come before it is bound, on another lane.
+	j.in.Lock()
+	defer j.in.Unlock()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if why := r.mayJoinLocked(o); why != nil {
 		refuse(why)
 		return scratch
 	}
-	j := &farJoining{router: r}
-	j.peer = j
-	j.out.there = there
 	r.places.put(func(slot, gen uint32) any {
 		j.slot, j.gen = slot, gen
 		return j

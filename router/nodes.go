@@ -88,10 +88,10 @@ func (r *Router) receive(node uint64, f *frame, scratch []byte) []byte {
 		if f.kind == frameAnswer {
 			r.answered(end, f.toSlot, bytes.Clone(f.payload), nil)
 		}
-	case *opener:
+	case *opener, *claim:
 		if f.kind == frameLost {
 			why, _ := cutCode(f.payload)
-			r.evict(end, why)
+			r.lost(f.toSlot, f.toGen, why)
 		}
 	default:
 		switch f.kind {

@@ -49,12 +49,15 @@ func (r *Router) open(s *Session, key, token, scratch []byte) ([]byte, error) {
 		return scratch, errAlreadyBound
 	}
 	sh, hash := r.shardOf(key)
-	if r.engine != nil && sh.find(hash, key) == nil {
-		r.claim(s, key, token)
-		return scratch, nil
-	}
 	for {
-		o, isNew := sh.claim(hash, key, token, s)
+		var o *opener
+		isNew := false
+		if r.engine == nil {
+			o, isNew = sh.claim(hash, key, token, s)
+		} else if o = sh.find(hash, key); o == nil {
+			r.claim(s, key, token)
+			return scratch, nil
+		}
 		if isNew {
 			scratch = s.bindLocked(asOpener, o, scratch)
 			o.mu.Unlock()

@@ -1,6 +1,10 @@
 package router
 
-import "sync"
+import (
+	"sync"
+
+	"sigver/protocol"
+)
 
 // places is what other nodes can name: the records of open keys, those that are
 // about to be, and the ends here of pairs whose other end is at another node.
@@ -66,12 +70,33 @@ func (p *places) find(slot, gen uint32) any {
 	return p.all[slot].what
 }
 
-// own notes that the key of the record o in slot was claimed.
-func (p *places) own(slot uint32, o *opener, tenure uint32, claimed int64) {
+// own puts the record o where the claim in slot was, unless that has lost the key,
+// which is why.
+func (p *places) own(slot uint32, o *opener, tenure uint32, claimed int64) (why protocol.CloseCode) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at := &p.all[slot]
-	at.what, at.tenure, at.claimed = o, tenure, claimed
+	if why = at.what.(*claim).lost; why == 0 {
+		at.what, at.tenure, at.claimed = o, tenure, claimed
+	}
+	return why
+}
+
+// lose notes that what slot and gen name has lost its key, if it is a claim. If it
+// is a record, that is returned.
+func (p *places) lose(slot, gen uint32, why protocol.CloseCode) *opener {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if int(slot) >= len(p.all) || p.all[slot].gen != gen {
+		return nil
+	}
+	switch what := p.all[slot].what.(type) {
+	case *claim:
+		what.lost = why
+	case *opener:
+		return what
+	}
+	return nil
 }
 
 // tenureOf is in which tenure the key of the record in slot was claimed.

@@ -53,6 +53,9 @@ type Session struct {
 	opener *opener // what s opened or joined; nil when unbound or gone
 	id     uint32  // a Joining's number at its Opener; in a cluster, else, its place
 	role   role
+	// An error ended it, after the answer to its open or join: what it says is not
+	// heard any more. Without a cluster Handle returns such errors.
+	refused bool
 }
 
 // Handle does what the message m of s's client asks for. All answers and relayed
@@ -68,7 +71,7 @@ type Session struct {
 //
 // After Gone, Handle does nothing. Only the goroutine that owns s may call it.
 func (r *Router) Handle(s *Session, m *protocol.Message, scratch []byte) ([]byte, error) {
-	if s.role >= opening {
+	if s.role >= opening || s.refused {
 		return scratch, r.wait(s, m)
 	}
 	switch m.Kind {
