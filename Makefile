@@ -5,6 +5,7 @@ FUZZTIME ?= 15s
 ARGS ?=
 PAIRS ?= 200000
 MINUTES ?= 3
+NODES ?= 12
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 NODE_LEAST := 20
@@ -15,7 +16,7 @@ ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race fuzz lint node chromium tools e2e microbench soak upgrade bench bench-compare bench-peers test-peers clean
+.PHONY: help run build test race fuzz lint node chromium tools e2e microbench soak upgrade bench bench-cluster bench-compare bench-peers test-peers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +27,7 @@ run: build ## build and start the server; flags in ARGS, as in make run ARGS='-p
 build: ## build dist/sigver, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o dist/sigver .
 
-test: ## run the Go tests, which need Go alone
+test: ## run the Go tests, which need Go and redis-server
 	go test ./...
 
 race: ## run the Go tests under the race detector, in random order
@@ -65,7 +66,7 @@ chromium:
 		{ $(ROOT) apt-get update && $(ROOT) apt-get install -y --no-install-recommends chromium; }
 
 tools:
-	@missing=; for tool in curl openssl haproxy caddy nginx:nginx-light systemd-analyze:systemd; do \
+	@missing=; for tool in curl openssl haproxy caddy nginx:nginx-light redis-server systemd-analyze:systemd; do \
 		command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
 		[ -z "$$missing" ] || { $(ROOT) apt-get update && $(ROOT) apt-get install -y --no-install-recommends $$missing; }
 
@@ -84,6 +85,11 @@ upgrade: ## replace a running server under load, and count who is turned away; n
 
 bench: ## drive the server with whole signaling sessions, PAIRS of them; further flags in ARGS
 	go run ./bench --pairs $(PAIRS) $(ARGS)
+
+# 12 nodes of 16,000 connections: the usual hard limit of 20,000 open files each.
+bench-cluster: ## measure a cluster of NODES (12) on this machine, and its engine with a million keys
+	go run ./bench --nodes $(NODES) --pairs 190000 --connections 190000 --duration 5s $(ARGS)
+	go test ./cluster -run '^$$' -bench AMillionKeys -benchtime 1x
 
 bench-compare: ## compare two results: OLD=a.json NEW=b.json
 	@test -n "$(OLD)" && test -n "$(NEW)" || { echo "say which: make bench-compare OLD=a.json NEW=b.json" >&2; exit 2; }

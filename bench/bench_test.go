@@ -47,7 +47,7 @@ func measured(t *testing.T, target string, args ...string) *report.Scenario {
 	o := optionsOf(t, append([]string{"--target", target}, args...)...)
 	s, err := o.remote()
 	require.NoError(t, err)
-	r, err := o.measureAll(t.Context(), s, "test")
+	r, err := o.measureAll(t.Context(), s, "test", o.specs())
 	require.NoError(t, err)
 	require.Len(t, r.Scenarios, 1)
 	return &r.Scenarios[0]
@@ -137,7 +137,7 @@ func TestInterruptedRunTellsWhatItHas(t *testing.T) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
-	r, err := o.measureAll(ctx, s, "test")
+	r, err := o.measureAll(ctx, s, "test", o.specs())
 	require.ErrorIs(t, err, errStopped)
 	require.Len(t, r.Scenarios, 1)
 	require.Positive(t, r.Scenarios[0].Operations)
@@ -155,7 +155,7 @@ func TestAServerThatDiesOnTheWay(t *testing.T) {
 	var server faulty
 	script := "echo " + server.serve(t, false) + "; sleep 0.3; echo alas; exit 7"
 	o := optionsOf(t, "--scenarios", "relay", "--relay-pairs", "2", "--duration", "1h")
-	r, err := o.measureAll(t.Context(), o.program(report.Server{Name: "mortal"}, "/bin/sh", "-c", script), "test")
+	r, err := o.measureAll(t.Context(), o.program(report.Server{Name: "mortal"}, "/bin/sh", "-c", script), "test", o.specs())
 	require.ErrorContains(t, err, "the server died: exit status 7")
 	require.ErrorContains(t, err, "alas")
 	require.Len(t, r.Scenarios, 1)
@@ -174,6 +174,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{name: "a small message", args: []string{"--size", "3"}, says: "--size 3"},
 		{name: "cores", args: []string{"--pin-server", "x"}, says: "list of cores"},
 		{name: "a peer", args: []string{"--peers=apache"}, says: "--peers apache"},
+		{name: "nodes of somebody", args: []string{"--nodes", "2", "--target", "ws://x"}, says: "excludes"},
 		{name: "both", args: []string{"--peers", "--target", "ws://x"}, says: "exclude"},
 	}
 	for _, c := range cases {

@@ -109,7 +109,7 @@ func (m *measurement) rates() {
 	r.Seconds = m.to.at.Sub(m.from.at).Seconds()
 	r.Rate = float64(r.Operations) / r.Seconds
 	used := m.to.server.Sub(m.from.server)
-	if m.server.pid != 0 {
+	if m.server.pids != nil {
 		r.ServerCPU = used.Total.Seconds() / r.Seconds
 	}
 	var drivers time.Duration
@@ -124,7 +124,7 @@ func (m *measurement) rates() {
 	per := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) / float64(r.Operations) }
 	r.UserMicros, r.SystemMicros = per(used.User()), per(used.System())
 	m.crowded(drivers.Seconds() / r.Seconds)
-	if m.server.pid != 0 {
+	if m.server.pids != nil {
 		m.disturbed((m.to.machine - m.from.machine - used.Total - drivers).Seconds() / r.Seconds)
 	}
 }
@@ -139,7 +139,7 @@ func (m *measurement) crowded(drivers float64) {
 	tight := r.DriverCPU > busy || cores > 0 && drivers > busy*cores
 	switch {
 	case !tight || r.ServerCPU > busy:
-	case m.server.pid == 0:
+	case m.server.pids == nil:
 		r.Invalid = append(r.Invalid, fmt.Sprintf("The drivers were busy (%.0f %% of a core each at most), so the client may have been the bottleneck; give it more --drivers.", 100*r.DriverCPU))
 	default:
 		r.Invalid = append(r.Invalid, fmt.Sprintf("The client was the bottleneck: a driver used %.0f %% of a core, all of them %.2f cores, the server %.2f. Rate and latency are the client's; CPU per %s is still the server's.",

@@ -31,7 +31,7 @@ func (m *measurement) fit() error {
 		if m.pairs > most && m.rate == 0 {
 			m.note("At most %s sessions at once, the %s of them in %s waves: %s.", comma(most), comma(m.pairs), comma((m.pairs+most-1)/most), why)
 		}
-	case wire.Churn:
+	case wire.Churn, wire.Joins:
 		m.atOnce = min(m.inFlight, most)
 	case wire.HotKey:
 		most--
@@ -57,16 +57,20 @@ func (m *measurement) room() (connections int, why string) {
 	if drivers == 1 {
 		reasons[0] = fmt.Sprintf("the driver may open %s files", comma(perDriver))
 	}
-	if m.server.pid != 0 {
-		if files, err := proc.FileLimit(m.server.pid); err == nil {
-			room = min(room, files-serverSpare)
-			reasons = append([]string{fmt.Sprintf("the server may open %s", comma(files))}, reasons...)
+	if nodes := len(m.server.pids); nodes > 0 {
+		if files, err := proc.FileLimit(m.server.pids[0]); err == nil {
+			room = min(room, nodes*(files-serverSpare))
+			who := "the server"
+			if nodes > 1 {
+				who = fmt.Sprintf("each of %d nodes", nodes)
+			}
+			reasons = append([]string{fmt.Sprintf("%s may open %s", who, comma(files))}, reasons...)
 		}
 	}
 	switch most := m.o.connections; {
 	case most > 0 && most < room:
 		return most, fmt.Sprintf("--connections %s", comma(most))
-	case most == 0 && m.server.pid == 0 && room > guestLimit:
+	case most == 0 && m.server.pids == nil && room > guestLimit:
 		return guestLimit, fmt.Sprintf("%s connections to a server of somebody, unless --connections says otherwise", comma(guestLimit))
 	}
 	return room, strings.Join(reasons, " and ")

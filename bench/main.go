@@ -7,6 +7,7 @@
 //	go run ./bench                          builds sigver and measures it
 //	go run ./bench --target ws://host:port  measures a server that runs
 //	go run ./bench --peers                  measures sigver beside other servers
+//	go run ./bench --nodes 12               measures a cluster of that many
 //	go run ./bench --compare OLD NEW        compares two JSON files
 //
 // The load comes from driver processes, which are this program too (package
@@ -93,6 +94,9 @@ func (o *options) do(ctx context.Context) (sound bool, err error) {
 	if len(o.peers) > 0 {
 		return o.benchPeers(ctx)
 	}
+	if o.nodes > 0 {
+		return o.benchCluster(ctx)
+	}
 	return o.bench(ctx)
 }
 
@@ -122,7 +126,7 @@ func (o *options) bench(ctx context.Context) (sound bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	result, err := o.measureAll(ctx, s, o.name)
+	result, err := o.measureAll(ctx, s, o.name, o.specs())
 	if result == nil || len(result.Scenarios) == 0 {
 		return false, err
 	}

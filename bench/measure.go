@@ -22,17 +22,21 @@ const (
 
 var errStopped = errors.New("stopped")
 
-// measureAll runs all scenarios against s, each with fresh processes. It returns
-// what there is, with an error if that is not all.
-func (o *options) measureAll(ctx context.Context, s *subject, name string) (*report.Result, error) {
-	r := &report.Result{
+func (o *options) newResult(name string) *report.Result {
+	return &report.Result{
 		Name:    name,
 		Started: time.Now(),
 		Command: o.command(),
 		Commit:  commit(),
 		Machine: proc.Machine(),
 	}
-	for _, sp := range o.specs() {
+}
+
+// measureAll runs the scenarios against s, each with fresh processes. It returns
+// what there is, with an error if that is not all.
+func (o *options) measureAll(ctx context.Context, s *subject, name string, specs []spec) (*report.Result, error) {
+	r := o.newResult(name)
+	for _, sp := range specs {
 		scenario, err := o.measure(ctx, s, sp)
 		r.Server = s.about
 		if scenario != nil {
@@ -90,7 +94,7 @@ func (o *options) measure(ctx context.Context, s *subject, sp spec) (*report.Sce
 		return nil, err
 	}
 	m.result.Params = m.params()
-	m.result.Params["drivers"] = fmt.Sprint(len(m.plans(o, server.url, o.drivers)))
+	m.result.Params["drivers"] = fmt.Sprint(len(m.plans(o, server.urls, o.drivers)))
 	m.show = startProgress(o.messages, s.about.Name, &m.spec)
 	err = m.drive()
 	m.show.end()
@@ -117,7 +121,7 @@ func (m *measurement) drive() error {
 	m.began = time.Now()
 	m.from = m.mark()
 	m.lastSeen = m.from
-	if err := m.fleet.run(m.plans(m.o, m.server.url, m.o.drivers)); err != nil {
+	if err := m.fleet.run(m.plans(m.o, m.server.urls, m.o.drivers)); err != nil {
 		return err
 	}
 	switch m.kind {
@@ -144,7 +148,7 @@ func (m *measurement) drive() error {
 func (m *measurement) prepare() (sockets int, err error) {
 	if m.kind == wire.Idle {
 		warm := spec{kind: wire.Churn, pairs: 64, inFlight: 16, atOnce: 16}
-		plan := warm.plans(m.o, m.server.url, 1)[:1]
+		plan := warm.plans(m.o, m.server.urls, 1)[:1]
 		if err := m.fleet.run(plan); err != nil {
 			return 0, err
 		}
@@ -162,11 +166,11 @@ func (m *measurement) prepare() (sockets int, err error) {
 			return 0, err
 		}
 	}
-	if m.server.pid == 0 {
+	if m.server.pids == nil {
 		return 0, nil
 	}
 	m.result.Resident.Before = m.resident()
-	return proc.Sockets(m.server.pid)
+	return m.server.pids.sockets()
 }
 
 func never() bool { return false }
@@ -199,12 +203,12 @@ func (m *measurement) driveIdle() error {
 		return err
 	}
 	end := m.mark()
-	if m.server.pid != 0 {
+	if m.server.pids != nil {
 		r.IdleCPU = end.server.Sub(start.server).Total.Seconds() / end.at.Sub(start.at).Seconds()
 	}
 	now, _ := m.fleet.now()
 	if n := float64(now.Connections); n > 0 {
-		if m.server.pid != 0 {
+		if m.server.pids != nil {
 			r.BytesPerConnection = float64(m.resident()-r.Resident.Before) / n
 		}
 		m.kernelShare(kernel, kernelErr, n)
@@ -220,7 +224,7 @@ func (m *measurement) driveIdle() error {
 // kernelShare divides what the kernel's memory has grown by, unless the growth
 // has other reasons too.
 func (m *measurement) kernelShare(before proc.Kernel, err error, clients float64) {
-	if err != nil || !loopback(m.server.url) {
+	if err != nil || !loopback(m.server.urls[0]) {
 		return
 	}
 	now, err := proc.ReadKernel()
@@ -283,7 +287,7 @@ func (m *measurement) checkLeft(before int) {
 	}
 	left := 0
 	for deadline := time.Now().Add(leftPatience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		now, err := proc.Sockets(m.server.pid)
+		now, err := m.server.pids.sockets()
 		if left = now - before; err != nil || left <= 0 {
 			return
 		}
@@ -354,18 +358,21 @@ func (m *measurement) stop() error {
 func (m *measurement) mark() mark {
 	now := mark{at: time.Now(), drivers: m.fleet.cpu()}
 	now.machine, _ = proc.BusyCPU() // 0 if it cannot be read
-	if m.server.pid != 0 {
+	if beside, err := m.server.beside.cpu(); err == nil {
+		now.machine -= beside.Total
+	}
+	if m.server.pids != nil {
 		// Fails if the server is dead, which is told elsewhere.
-		now.server, _ = proc.ReadCPU(m.server.pid)
+		now.server, _ = m.server.pids.cpu()
 	}
 	return now
 }
 
 func (m *measurement) resident() int64 {
-	if m.server.pid == 0 {
+	if m.server.pids == nil {
 		return 0
 	}
-	n, _ := proc.Resident(m.server.pid)
+	n, _ := m.server.pids.resident()
 	m.result.Resident.Peak = max(m.result.Resident.Peak, n)
 	return n
 }

@@ -50,6 +50,7 @@ type options struct {
 
 	peers  []string
 	rounds int
+	nodes  int
 
 	compare bool
 	files   []string
@@ -113,7 +114,8 @@ func (o *options) define() {
 
 	f.StringSliceVar(&o.peers, "peers", nil, "measure other servers too, in turn: all, or some of "+strings.Join(peerNames, ","))
 	f.Lookup("peers").NoOptDefVal = "all"
-	f.IntVar(&o.rounds, "rounds", 5, "peers: rounds, of which the medians are shown")
+	f.IntVar(&o.rounds, "rounds", 5, "peers, nodes: rounds, of which the medians are shown")
+	f.IntVar(&o.nodes, "nodes", 0, "measure a cluster of so many nodes, which needs redis-server; --rounds of one node beside a server alone first")
 	f.BoolVar(&o.compare, "compare", false, "compare two JSON files: --compare OLD NEW")
 
 	f.StringVar(&o.name, "name", "", "name of the files with the results; date and time if empty")
@@ -142,6 +144,8 @@ func (o *options) check() error {
 	wrong(o.drivers < 0 || o.drivers > 100, "--drivers %d: 1 to 100", o.drivers)
 	wrong(o.relayPairs < 0 || o.hot < 0 || o.loops < 0, "numbers below 0 make no sense")
 	wrong(o.duration < 0 || o.warmUp < 0 || o.quiet < 0 || o.timeout <= 0 || o.settle <= 0, "times below 0 make no sense")
+	wrong(o.nodes < 0 || o.nodes > 100, "--nodes %d: 1 to 100", o.nodes)
+	wrong(o.nodes > 0 && (o.target != "" || len(o.peers) > 0), "--nodes excludes --target and --peers")
 	wrong(o.rounds < 1, "--rounds %d: at least 1", o.rounds)
 	wrong(o.target != "" && len(o.peers) > 0, "--target and --peers exclude each other")
 	wrong(o.pid != 0 && o.target == "", "--pid is for --target")
@@ -228,6 +232,7 @@ Examples:
   go run ./bench --scenarios sessions,sessions-open --rate 2000
   go run ./bench --target wss://signal.example.org --scenarios sessions --pairs 500
   go run ./bench --peers=gws,gorilla --rounds 3 --pin-server 0
+  go run ./bench --nodes 12 --pairs 190000 --connections 190000
   go run ./bench --compare bench/results/a.json bench/results/b.json
 
 The exit status is 1 if a message was lost, doubled, reordered, misdelivered or

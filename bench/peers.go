@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"sigver/bench/report"
 )
@@ -20,7 +21,12 @@ func (o *options) benchPeers(ctx context.Context) (sound bool, err error) {
 		return false, err
 	}
 	defer clean()
+	return o.benchRounds(ctx, subjects, o.specs())
+}
 
+// benchRounds measures the subjects in turn, and shows the medians and how they
+// compare with the first.
+func (o *options) benchRounds(ctx context.Context, subjects []*subject, specs []spec) (sound bool, err error) {
 	rounds := make([][]*report.Result, len(subjects))
 	out := make([]bool, len(subjects))
 	var errs []error
@@ -30,7 +36,7 @@ func (o *options) benchPeers(ctx context.Context) (sound bool, err error) {
 				continue
 			}
 			fmt.Fprintf(o.messages, "\nround %d of %d: %s\n", round+1, o.rounds, s.about.Name)
-			result, err := o.measureAll(ctx, s, o.name+"-"+s.about.Name)
+			result, err := o.measureAll(ctx, s, o.name+"-"+strings.ReplaceAll(s.about.Name, " ", "-"), specs)
 			if err != nil {
 				fmt.Fprintf(o.messages, "bench: %v\n", err)
 				errs = append(errs, err)

@@ -24,39 +24,85 @@ type subject struct {
 
 	// launch starts a fresh one. If it is nil, the server runs already.
 	launch func(context.Context) (*proc.Server, error)
-	pid    int // of the running one, 0 if unknown
+	nodes  int       // how many are started, of a cluster; 0: one
+	beside processes // that work for it, and are not counted
+	pid    int       // of the running one, 0 if unknown
 }
 
-// instance is one that runs.
+// instance is one that runs, or the nodes of one.
 type instance struct {
-	url  string
-	pid  int             // 0: its figures cannot be read
-	died <-chan struct{} // nil: it is not ours
-	end  func()          // ends it
-	last func() error    // why it died
+	urls   []string
+	pids   processes
+	beside processes
+	died   <-chan struct{} // of the first node; nil: it is not ours
+	end    func()          // ends it
+	last   func() error    // why it died
+}
+
+// processes are those of a server whose figures can be read; none if they cannot.
+type processes []int
+
+func (all processes) cpu() (sum proc.CPU, err error) {
+	for _, pid := range all {
+		one, failed := proc.ReadCPU(pid)
+		sum, err = sum.Add(one), errors.Join(err, failed)
+	}
+	return sum, err
+}
+
+func (all processes) resident() (sum int64, err error) {
+	for _, pid := range all {
+		one, failed := proc.Resident(pid)
+		sum, err = sum+one, errors.Join(err, failed)
+	}
+	return sum, err
+}
+
+func (all processes) sockets() (sum int, err error) {
+	for _, pid := range all {
+		one, failed := proc.Sockets(pid)
+		sum, err = sum+one, errors.Join(err, failed)
+	}
+	return sum, err
 }
 
 func (s *subject) start(ctx context.Context) (*instance, error) {
 	if s.launch == nil {
-		return &instance{url: s.about.Target, pid: s.pid, end: func() {}}, nil
+		there := &instance{urls: []string{s.about.Target}, end: func() {}}
+		if s.pid != 0 {
+			there.pids = processes{s.pid}
+		}
+		return there, nil
 	}
-	p, err := s.launch(ctx)
-	if err != nil {
-		return nil, err
+	all := &instance{beside: s.beside}
+	var running []*proc.Server
+	all.end = func() {
+		var leaving sync.WaitGroup
+		for _, p := range running {
+			leaving.Go(p.Stop)
+		}
+		leaving.Wait()
 	}
-	s.about.Target = p.URL
-	return &instance{
-		url:  p.URL,
-		pid:  p.PID,
-		died: p.Done(),
-		end:  p.Stop,
-		last: func() error { return fmt.Errorf("the server died: %w%s", p.Err(), p.LastWords()) },
-	}, nil
+	for range max(1, s.nodes) {
+		p, err := s.launch(ctx)
+		if err != nil {
+			all.end()
+			return nil, err
+		}
+		running = append(running, p)
+		all.urls = append(all.urls, p.URL)
+		all.pids = append(all.pids, p.PID)
+	}
+	first := running[0]
+	s.about.Target = first.URL
+	all.died = first.Done()
+	all.last = func() error { return fmt.Errorf("the server died: %w%s", first.Err(), first.LastWords()) }
+	return all, nil
 }
 
 // sigver builds the server of this tree, unless one was given. clean removes
-// what was built.
-func (o *options) sigver(ctx context.Context) (s *subject, clean func(), err error) {
+// what was built. The server gets further arguments.
+func (o *options) sigver(ctx context.Context, further ...string) (s *subject, clean func(), err error) {
 	path, clean := o.server, func() {}
 	if path == "" {
 		folder, err := os.MkdirTemp("", "sigver-bench-")
@@ -75,7 +121,7 @@ func (o *options) sigver(ctx context.Context) (s *subject, clean func(), err err
 	if o.loops > 0 {
 		args = append(args, "--loops", fmt.Sprint(o.loops))
 	}
-	args = append(args, o.serverArgs...)
+	args = append(append(args, o.serverArgs...), further...)
 	about := report.Server{Name: "sigver", Version: commit(), Args: args, Local: true}
 	return o.program(about, path, append([]string{"--host", "127.0.0.1", "--port", "0"}, args...)...), clean, nil
 }

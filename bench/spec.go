@@ -28,6 +28,7 @@ type spec struct {
 	each     int // connections of one of them
 	atOnce   int // of them at most; 0: no limit but that of connections
 	inFlight int
+	apart    int // nodes from an Opener to its Joining
 	rate     float64
 	size     int
 	depth    int
@@ -113,7 +114,7 @@ func (o *options) relays() []spec {
 func (s *spec) params() map[string]string {
 	p := map[string]string{"in_flight": strconv.Itoa(s.inFlight)}
 	noun := map[string]string{
-		wire.Idle: "openers", wire.Relay: "pairs", wire.Sessions: "sessions", wire.Churn: "opens", wire.HotKey: "joinings",
+		wire.Idle: "openers", wire.Relay: "pairs", wire.Sessions: "sessions", wire.Churn: "opens", wire.HotKey: "joinings", wire.Joins: "joins",
 	}[s.kind]
 	p[noun] = strconv.Itoa(s.pairs)
 	if s.atOnce > 0 {
@@ -133,7 +134,7 @@ func (s *spec) params() map[string]string {
 
 // plans divides the scenario between drivers. The hot key has one Opener, and so
 // one driver that has all its pairs.
-func (s *spec) plans(o *options, target string, drivers int) []wire.Plan {
+func (s *spec) plans(o *options, targets []string, drivers int) []wire.Plan {
 	if s.kind == wire.HotKey {
 		drivers = 1
 	}
@@ -143,7 +144,8 @@ func (s *spec) plans(o *options, target string, drivers int) []wire.Plan {
 	for i := range plans {
 		plans[i] = wire.Plan{
 			Scenario: s.kind,
-			Target:   target,
+			Targets:  targets,
+			Apart:    s.apart,
 			Insecure: o.insecure,
 			Driver:   i,
 			Nonce:    nonce,

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const patience = 20 * time.Second
 
 // startEngine starts a Redis server and returns its port.
-func startEngine(t *testing.T) (port string) {
+func startEngine(t testing.TB) (port string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -54,7 +54,7 @@ type node struct {
 	router *router.Router
 }
 
-func startNode(t *testing.T, port string) *node {
+func startNode(t testing.TB, port string) *node {
 	t.Helper()
 	c, err := cluster.Open(cluster.Config{URL: "redis://127.0.0.1:" + port, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)

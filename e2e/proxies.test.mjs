@@ -30,7 +30,7 @@ function replaced(text, changes) {
   return text
 }
 
-const packages = { nginx: 'nginx-light', caddy: 'caddy', haproxy: 'haproxy', 'systemd-analyze': 'systemd' }
+const packages = { nginx: 'nginx-light', caddy: 'caddy', haproxy: 'haproxy', 'redis-server': 'redis-server', 'systemd-analyze': 'systemd' }
 
 // checked runs a program to its end, which must be a good one, and returns what it said.
 function checked([program, ...args]) {
@@ -211,6 +211,34 @@ for (const [name, prepare] of Object.entries(proxies)) {
     await countsAddresses(t, url, most, bytes ? /ECONNRESET|hang up|disconnected/ : /429/)
   })
 }
+
+test('a cluster behind haproxy', async (t) => {
+  const engine = await freePort()
+  await running(t, ['redis-server', '--port', engine, '--bind', '127.0.0.1', '--save', ''], engine, 'SIGKILL')
+  const flags = ['--cluster', `redis://127.0.0.1:${engine}`, '--heartbeat', '1s', '--trusted-proxy', '127.0.0.1']
+  const nodes = [await start(t, ...flags), await start(t, ...flags)]
+  const [, key, , cert] = certificate(t)
+  const folder = temporary(t)
+  const port = await freePort()
+  const [both, file] = [path(folder, 'both.pem'), path(folder, 'haproxy.cfg')]
+  writeFileSync(both, readFileSync(cert, 'utf8') + readFileSync(key, 'utf8'))
+  const inside = replaced(deploy('haproxy-cluster.cfg'), [
+    ['bind :443', `bind 127.0.0.1:${port}`],
+    ['/etc/ssl/private/signal.example.org.pem', both],
+    ['10.0.0.1:8000', new URL(nodes[0].url).host],
+    ['10.0.0.2:8000', new URL(nodes[1].url).host],
+  ])
+  writeFileSync(file, inside)
+  checked(['haproxy', '-c', '-f', file])
+  await running(t, ['haproxy', '-f', file], port, 'SIGTERM')
+
+  const url = `wss://127.0.0.1:${port}`
+  const ways = ['websocket', 'sse']
+  await Promise.all(ways.flatMap((one) => ways.map((other) => transmit(url, one, other))))
+  nodes[0].kill('SIGKILL')
+  await transmit(url, 'websocket', 'websocket')
+  await transmit(url, 'sse', 'sse')
+})
 
 test('the systemd unit', (t) => {
   const unit = path(temporary(t), 'sigver.service')

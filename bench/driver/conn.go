@@ -55,7 +55,7 @@ func (d *driver) dial(p *pair, number int) *conn {
 	d.conns = append(d.conns, c)
 	d.peak = max(d.peak, len(d.conns))
 	c.expect("the WebSocket handshake")
-	fd, err := d.dialer.socket()
+	fd, err := d.dialer.socket(d.dialer.node(p, number))
 	switch {
 	case err != nil:
 	case d.dialer.secure != nil:

@@ -28,7 +28,8 @@ const sources = 250
 
 // dialer makes sockets that are being connected to the target.
 type dialer struct {
-	target  netip.AddrPort
+	targets []netip.AddrPort
+	apart   int         // between Joining and Opener
 	secure  *tls.Config // nil: ws
 	request []byte      // of the WebSocket handshake
 	accept  string      // the Sec-WebSocket-Accept that answers it
@@ -39,25 +40,26 @@ type dialer struct {
 }
 
 func newDialer(plan *wire.Plan) (*dialer, error) {
-	u, err := url.Parse(plan.Target)
-	if err != nil {
-		return nil, err
-	}
-	port := map[string]string{"ws": "80", "wss": "443"}[u.Scheme]
-	if port == "" {
-		return nil, fmt.Errorf("%s: not a ws:// or wss:// URL", plan.Target)
-	}
-	if u.Port() != "" {
-		port = u.Port()
-	}
-	target, err := resolve(u.Hostname(), port)
-	if err != nil {
-		return nil, err
-	}
-	d := &dialer{
-		target: target,
-		local:  target.Addr().Is4() && target.Addr().IsLoopback(),
-		driver: byte(1 + plan.Driver),
+	d := &dialer{local: true, apart: plan.Apart, driver: byte(1 + plan.Driver)}
+	var u *url.URL // all are alike
+	for _, text := range plan.Targets {
+		var err error
+		if u, err = url.Parse(text); err != nil {
+			return nil, err
+		}
+		port := map[string]string{"ws": "80", "wss": "443"}[u.Scheme]
+		if port == "" {
+			return nil, fmt.Errorf("%s: not a ws:// or wss:// URL", text)
+		}
+		if u.Port() != "" {
+			port = u.Port()
+		}
+		target, err := resolve(u.Hostname(), port)
+		if err != nil {
+			return nil, err
+		}
+		d.targets = append(d.targets, target)
+		d.local = d.local && target.Addr().Is4() && target.Addr().IsLoopback()
 	}
 	if u.Scheme == "wss" {
 		d.secure = &tls.Config{ServerName: u.Hostname(), InsecureSkipVerify: plan.Insecure, NextProtos: []string{"http/1.1"}}
@@ -108,23 +110,34 @@ func (d *dialer) source() (netip.Addr, bool) {
 	return netip.AddrFrom4([4]byte{127, d.driver, 0, byte(1 + d.dialed%sources)}), true
 }
 
+// node is where the next client of p connects, or without a pair that with number.
+func (d *dialer) node(p *pair, number int) netip.AddrPort {
+	if p != nil {
+		number = int(p.number & 0xffffff)
+		if p.opener != nil { // it is the Joining
+			number += d.apart
+		}
+	}
+	return d.targets[number%len(d.targets)]
+}
+
 // socket returns a non-blocking socket that is connected or being connected.
-func (d *dialer) socket() (int, error) {
+func (d *dialer) socket(target netip.AddrPort) (int, error) {
 	family := unix.AF_INET6
-	if d.target.Addr().Is4() {
+	if target.Addr().Is4() {
 		family = unix.AF_INET
 	}
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
 	}
-	if err := d.connect(fd); err != nil {
+	if err := d.connect(fd, target); err != nil {
 		return -1, errors.Join(err, poller.CloseFD(fd))
 	}
 	return fd, nil
 }
 
-func (d *dialer) connect(fd int) error {
+func (d *dialer) connect(fd int, target netip.AddrPort) error {
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		return os.NewSyscallError("setsockopt", err)
 	}
@@ -138,19 +151,19 @@ func (d *dialer) connect(fd int) error {
 			return os.NewSyscallError("bind", err)
 		}
 	}
-	err := unix.Connect(fd, d.sockaddr())
+	err := unix.Connect(fd, sockaddr(target))
 	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		return os.NewSyscallError("connect", err)
 	}
 	return nil
 }
 
-func (d *dialer) sockaddr() unix.Sockaddr {
-	port := int(d.target.Port())
-	if d.target.Addr().Is4() {
-		return &unix.SockaddrInet4{Port: port, Addr: d.target.Addr().As4()}
+func sockaddr(target netip.AddrPort) unix.Sockaddr {
+	port := int(target.Port())
+	if target.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: port, Addr: target.Addr().As4()}
 	}
-	return &unix.SockaddrInet6{Port: port, Addr: d.target.Addr().As16()}
+	return &unix.SockaddrInet6{Port: port, Addr: target.Addr().As16()}
 }
 
 // mask returns a random key for the frames of one connection, never zero: a zero

@@ -162,6 +162,8 @@ func (d *driver) run(plan *wire.Plan) {
 		d.scenario = newRelay(d, true)
 	case wire.Churn:
 		d.scenario = newChurn(d)
+	case wire.Joins:
+		d.scenario = &joins{d: d}
 	default:
 		d.fatal(fmt.Errorf("there is no scenario %q", plan.Scenario))
 		return

@@ -27,6 +27,11 @@ func (c CPU) Sub(before CPU) CPU {
 	return CPU{c.Total - before.Total, c.user - before.user, c.system - before.system}
 }
 
+// Add returns what c and another process have used.
+func (c CPU) Add(other CPU) CPU {
+	return CPU{c.Total + other.Total, c.user + other.user, c.system + other.system}
+}
+
 // System returns the share of the kernel, as far as its ticks tell. A span
 // without a tick, which is a short one, is given to the kernel as a whole, where
 // servers spend most.

@@ -25,6 +25,7 @@ const (
 	Relay    = "relay"
 	Churn    = "churn"
 	HotKey   = "hotkey"
+	Joins    = "joins"
 )
 
 // Phases that a driver reports as Reached. At all but Halted it waits for Next.
@@ -45,8 +46,11 @@ type Command struct {
 // Plan is what one driver has to do.
 type Plan struct {
 	Scenario string `json:"scenario"`
-	Target   string `json:"target"`             // ws:// or wss:// URL
-	Insecure bool   `json:"insecure,omitempty"` // do not check the certificate
+	// Targets are ws:// or wss:// URLs: one, or all nodes of a cluster, which take
+	// clients in turn. A Joining connects so many nodes further than its Opener.
+	Targets  []string `json:"targets"`
+	Apart    int      `json:"apart,omitempty"`
+	Insecure bool     `json:"insecure,omitempty"` // do not check the certificate
 
 	Driver int    `json:"driver"` // this one's number, below 128
 	Nonce  uint32 `json:"nonce"`  // makes the keys of this run its own
