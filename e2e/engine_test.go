@@ -31,13 +31,12 @@ func (e *engine) run() {
 	e.cmd = exec.Command("redis-server", append([]string{"--port", e.port, "--bind", "0.0.0.0", "--protected-mode", "no",
 		"--dir", e.dir, "--appendonly", "yes", "--appendfsync", "no", "--save", ""}, e.args...)...)
 	require.NoError(e.t, e.cmd.Start(), "apt-get install redis-server")
-	eventually(e.t, func() bool {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+e.port)
-		if err != nil {
-			return false
-		}
-		return conn.Close() == nil
-	}, "the engine listens")
+	eventually(e.t, func() bool { return listens(e.port) }, "the engine listens")
+}
+
+func listens(port string) bool {
+	conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+	return err == nil && conn.Close() == nil
 }
 
 func (e *engine) kill() {

@@ -213,3 +213,19 @@ func TestMistakesInAFileAreNamed(t *testing.T) {
 	_, err := options.Parse([]string{"--config", file + ".not"}, environment{}.lookup)
 	require.ErrorContains(t, err, "no such file")
 }
+
+func TestSecretsAreNotPrinted(t *testing.T) {
+	o, err := options.Parse([]string{"--cluster", "redis://me:hidden@h:6379", "--cluster-secret", "hidden"},
+		environment{"SIGVER_CLUSTER_PASSWORD": "hidden"}.lookup)
+	require.NoError(t, err)
+	require.Equal(t, "hidden", o.Cluster.Password)
+	settings := o.Settings()
+	require.NotContains(t, settings, "hidden")
+	require.Contains(t, settings, "# cluster-password is set and not shown\n")
+	require.Contains(t, settings, "cluster = 'redis://me:xxxxx@h:6379'\n")
+	require.Contains(t, settings, "cluster-down = 'refuse'\n")
+
+	_, err = options.Parse([]string{"--cluster", "redis://me:hid den@h"}, environment{}.lookup)
+	require.ErrorContains(t, err, "--cluster: must be as redis://HOST:6379")
+	require.NotContains(t, err.Error(), "hid")
+}
