@@ -222,8 +222,8 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	settings := o.Settings()
 	require.NotContains(t, settings, "hidden")
 	require.Contains(t, settings, "# cluster-password is set and not shown\n")
-	require.Contains(t, settings, "cluster = 'redis://me:xxxxx@h:6379'\n")
-	require.Contains(t, settings, "cluster-down = 'refuse'\n")
+	require.Contains(t, settings, "cluster = \"redis://me:xxxxx@h:6379\"\n")
+	require.Contains(t, settings, "cluster-down = \"refuse\"\n")
 
 	_, err = options.Parse([]string{"--cluster", "redis://me:hid den@h"}, environment{}.lookup)
 	require.ErrorContains(t, err, "--cluster: must be as redis://HOST:6379")
