@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"strconv"
@@ -24,15 +25,9 @@ type engine struct {
 }
 
 func startEngine(ctx context.Context) (*engine, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		return nil, err
-	}
-	_, port, _ := net.SplitHostPort(address)
+	// Below 32768 no connection to elsewhere takes it in the meantime.
+	port := strconv.Itoa(10_000 + rand.IntN(10_000))
+	address := net.JoinHostPort("127.0.0.1", port)
 	p, err := proc.Start(exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", ""), nil)
 	if err != nil {
 		return nil, fmt.Errorf("a cluster needs redis-server: %w", err)

@@ -12,6 +12,7 @@ import (
 
 const (
 	maxAsked = 1 << 15  // claims and look-ups that may wait at one worker
+	maxFrees = 1 << 18  // and releases; an entry that stays is found out when its key is opened
 	maxMail  = 16 << 20 // bytes of frames that may wait at one worker
 	atOnce   = 2000     // operations that are sent in one go
 )
@@ -64,7 +65,7 @@ func (w *worker) ask(op operation, mayRefuse bool) bool {
 		return false
 	}
 	w.mu.Lock()
-	if mayRefuse && len(w.asked) >= maxAsked {
+	if mayRefuse && len(w.asked) >= maxAsked || op.kind == opFree && len(w.asked) >= maxFrees {
 		w.mu.Unlock()
 		return false
 	}

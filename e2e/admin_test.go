@@ -31,7 +31,9 @@ func startAdmin(t testing.TB, args ...string) (*instance, string) {
 // look asks the operator's side.
 func look(t testing.TB, url string) (status int, text string) {
 	t.Helper()
-	resp, err := httpClient(t).Get(url)
+	client := httpClient(t)
+	defer client.CloseIdleConnections() // files and goroutines of the server
+	resp, err := client.Get(url)
 	require.NoError(t, err)
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
@@ -243,7 +245,7 @@ var metricName = regexp.MustCompile(`\b(?:sigver|process|go)_[a-z_]+\b`)
 
 // Dashboard and alerts ask for metrics that there are.
 func TestDashboardAndAlertsNameRealMetrics(t *testing.T) {
-	s, admin := startAdmin(t, "--max-connections", "1")
+	s, admin := startAdmin(t, "--max-connections", "1", "--cluster", startEngine(t).url())
 	first := dial(t, s)
 	require.Equal(t, 503, from(t, s, "127.0.0.1").ask(upgradeRequest))
 	first.send(`{"join":"nobody"}`)

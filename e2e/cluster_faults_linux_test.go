@@ -195,6 +195,15 @@ func (w *world) dial(ctx context.Context, chance *rand.Rand) (*websocket.Conn, e
 func receive(ctx context.Context, conn *websocket.Conn, within time.Duration) (p post, err error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	// While the cable was out the node may have given the connection up. A client
+	// that only reads is never told by TCP.
+	defer time.AfterFunc(within/2, func() {
+		pinging, cancel := context.WithTimeout(ctx, within/4)
+		defer cancel()
+		if conn.Ping(pinging) != nil {
+			_ = conn.CloseNow()
+		}
+	}).Stop()
 	_, text, err := conn.Read(ctx)
 	if err == nil {
 		err = json.Unmarshal(text, &p)

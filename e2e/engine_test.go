@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"math/rand/v2"
 	"net"
 	"os/exec"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -62,12 +64,16 @@ func startNodes(t testing.TB, args ...string) *instance {
 	return s
 }
 
+// freePort is one that no connection to elsewhere takes in the meantime, since the
+// system gives those ports from 32768 on.
 func freePort(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	require.NoError(t, err)
-	return port
+	for {
+		port := strconv.Itoa(20_000 + rand.IntN(12_768))
+		listener, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			require.NoError(t, listener.Close())
+			return port
+		}
+	}
 }
