@@ -235,10 +235,32 @@ test('a cluster behind haproxy', async (t) => {
   const url = `wss://127.0.0.1:${port}`
   const ways = ['websocket', 'sse']
   await Promise.all(ways.flatMap((one) => ways.map((other) => transmit(url, one, other))))
+  const keys = [1, 2, 3, 4].map((i) => `stay ${i}`)
+  const openers = []
+  for (const key of keys) openers.push(await open(url, key, { WebSocket }))
   nodes[0].kill('SIGKILL')
   await transmit(url, 'websocket', 'websocket')
   await transmit(url, 'sse', 'sse')
+  // Those of the node that is gone have their keys at the other one.
+  for (const [i, key] of keys.entries()) {
+    const there = await deadline(joined(url, key), () => `${key} to be joined`)
+    there.send('hello')
+    assert.equal(await next(await next(openers[i])), 'hello')
+    openers[i].close()
+  }
 })
+
+// joined joins key as soon as that is possible.
+async function joined(url, key) {
+  for (;;) {
+    try {
+      return await join(url, key, { WebSocket })
+    } catch (error) {
+      assert.ok(['KEY_UNKNOWN', 'TRY_AGAIN_LATER', 'OPENER_NO_LONGER_AVAILABLE'].includes(error.name), error)
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+  }
+}
 
 test('the systemd unit', (t) => {
   const unit = path(temporary(t), 'sigver.service')
