@@ -227,3 +227,34 @@ func TestMistakesOfAClusterAreNamed(t *testing.T) {
 		require.NotContains(t, said, "guess")
 	}
 }
+
+// What a client says before its join is answered is kept, up to a limit.
+func TestWhoDoesNotWaitForTheAnswer(t *testing.T) {
+	e := startEngine(t)
+	a, b := e.node("--max-message", "200KiB", "--rate", "0"), e.node("--max-message", "200KiB", "--rate", "0")
+	opener := dial(t, a)
+	opener.open("key")
+	for _, tc := range []struct{ messages, size int }{{100, 300}, {1, 150_000}, {3, 10_000}} {
+		joining := dial(t, b)
+		joining.send(`{"join":"key"}`)
+		data := `"` + strings.Repeat("x", tc.size) + `"`
+		for range tc.messages {
+			joining.send(`{"data":` + data + `}`)
+		}
+		joining.want(yes)
+		for range tc.messages {
+			opener.wantData(data)
+		}
+		joining.close()
+		require.Contains(t, opener.receive(), `"unavailable"`)
+	}
+	// As long as the engine says nothing there is no answer.
+	require.NoError(t, e.cmd.Process.Signal(syscall.SIGSTOP))
+	eager := dial(t, b)
+	eager.send(`{"join":"key"}`)
+	for range 10 {
+		eager.send(`{"data":"` + strings.Repeat("x", 10_000) + `"}`)
+	}
+	eager.wantClose(1013, "TRY_AGAIN_LATER: too much was sent")
+	require.NoError(t, e.cmd.Process.Signal(syscall.SIGCONT))
+}

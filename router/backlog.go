@@ -7,9 +7,10 @@ import (
 )
 
 // backlogRoom bounds what a client may say before its open or join is answered,
-// in bytes, where each message counts for messageCost besides its data.
+// in bytes, where each message counts for messageCost besides its data. One
+// message may always be said.
 const (
-	backlogRoom = 256 << 10
+	backlogRoom = 64 << 10
 	messageCost = 64
 )
 
@@ -28,7 +29,7 @@ type backlog struct {
 
 func (b *backlog) add(m *protocol.Message) error {
 	b.bytes += messageCost + len(m.Data) + len(m.Key) + len(m.Token)
-	if b.bytes > backlogRoom {
+	if b.bytes > backlogRoom && len(b.messages) > 0 {
 		return errBacklog
 	}
 	kept := *m
