@@ -62,16 +62,20 @@ type Cluster struct {
 	router  Router
 	workers [workers]*worker
 	begun   time.Time
-	sharded bool // a Redis Cluster: who has a channel cannot be counted
+	// What is sent to the node that loses a key, without and with its token.
+	lost, takenOver string
+	sharded         bool // a Redis Cluster: who has a channel cannot be counted, and shards forget on their own
 
 	tenure    atomic.Uint32
 	sureUntil atomic.Int64 // nanoseconds since begun
+	fence     atomic.Int64 // nanoseconds since begun: until then nobody new gets a key
 	up        atomic.Bool  // the last renewal has succeeded
 	ears      ears
 	heard     chan struct{} // closed once all lanes are heard
 	nodes     liveness
-	memory    string        // of the engine, as last seen; keep's
-	hurry     chan struct{} // buffered: renew soon
+	memory    atomic.Pointer[string] // of the engine, as last seen; nil at first
+	proof     string                 // of the secret
+	hurry     chan struct{}          // buffered: renew soon
 	wish      wish
 
 	ctx  context.Context
@@ -98,6 +102,8 @@ func Open(config Config) (*Cluster, error) {
 	var name [8]byte
 	_, _ = rand.Read(name[:]) // never fails
 	c.node = binary.BigEndian.Uint64(name[:]) | 1
+	c.lost = nodeBytes(c.node) + string(router.LostFrame(false))
+	c.takenOver = nodeBytes(c.node) + string(router.LostFrame(true))
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	if c.client, err = rueidis.NewClient(option); err != nil {
 		return nil, fmt.Errorf("--cluster: the engine cannot be reached: %w", err)
@@ -106,6 +112,8 @@ func Open(config Config) (*Cluster, error) {
 		c.client.Close()
 		return nil, fmt.Errorf("--cluster: the engine cannot be reached: %w", err)
 	}
+	c.tenure.Store(1)
+	c.proof = string(c.hasher.hash("proof", nil))
 	c.sharded = c.client.Mode() == rueidis.ClientModeCluster
 	c.nodes.cluster = c
 	for i := range c.workers {
@@ -124,16 +132,15 @@ func Open(config Config) (*Cluster, error) {
 func (c *Cluster) agree() error {
 	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
-	proof := string(c.hasher.hash("proof", nil))
 	b := c.client.B()
 	answers := c.client.DoMulti(ctx,
-		b.Set().Key(secretName).Value(proof).Nx().Build(),
+		b.Set().Key(secretName).Value(c.proof).Nx().Build(),
 		b.Get().Key(secretName).Build())
 	theirs, err := answers[1].ToString()
 	if err != nil {
 		return fmt.Errorf("the engine refuses: %w", err)
 	}
-	if theirs != proof {
+	if theirs != c.proof {
 		return errors.New("the other nodes have another --cluster-secret")
 	}
 	return nil
@@ -190,10 +197,18 @@ func (c *Cluster) Name() string { return nodeName(c.node) }
 
 // Tenure implements router.Engine.
 func (c *Cluster) Tenure() (number uint32, sure bool) {
-	// In this order: who has a lease again is in another tenure.
-	sure = int64(time.Since(c.begun)) < c.sureUntil.Load()
+	// In this order: who has a lease again, or hears again, is in another tenure.
+	// Who hears nothing while the engine is there may have been told that a key is
+	// lost; while it is not there nobody can take one.
+	sure = c.leased() && (c.ears.all.Load() || !c.up.Load())
 	return c.tenure.Load(), sure
 }
+
+// leased is whether no other node can have seen this one without its lease.
+func (c *Cluster) leased() bool { return int64(time.Since(c.begun)) < c.sureUntil.Load() }
+
+// fenced is whether keys may be missing in the engine whose nodes do not know that.
+func (c *Cluster) fenced() bool { return int64(time.Since(c.begun)) < c.fence.Load() }
 
 // State implements router.Engine.
 func (c *Cluster) State() (up bool, nodes int) { return c.reachable(), c.nodes.count() }
@@ -206,7 +221,12 @@ func (c *Cluster) Claim(claim router.Claim, done func(before router.Ref, err err
 	key := c.hasher.key(claim.Key)
 	w := c.worker(key)
 	// Only an Opener waits for the answer of a claim by token: it can be told now.
-	if !w.ask(operation{kind: opClaim, key: key, entry: c.hasher.entry(&claim), right: claim.Right, claimed: done}, claim.Right == router.ByToken) {
+	fresh := claim.Right == router.ByToken
+	op := operation{
+		kind: opClaim, key: key, entry: c.hasher.entry(&claim), right: claim.Right,
+		claimed: done,
+	}
+	if fresh && c.fenced() || !w.ask(op, fresh) {
 		done(router.Ref{}, router.ErrDown)
 	}
 }

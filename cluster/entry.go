@@ -15,7 +15,9 @@ import (
 //	sigver:k:HASH   owner of a key, an entry (below); no expiry
 //	sigver:n:NODE   lease of a node; expires
 //	sigver:nodes    set of all nodes that there were, until they are swept
-//	sigver:memory   random; if it changes, the engine has forgotten
+//	sigver:memory   random; if it changes, the engine has forgotten. In a Redis
+//	                Cluster there are many, sigver:memory:0 and so on
+//	sigver:fence    there for a while after that; expires
 //	sigver:secret   proves that all nodes have the same secret
 //	sigver:sweep    who clears up after dead nodes; expires
 //	sigver:i:NODE:LANE   channels: frames for a node
@@ -24,8 +26,11 @@ const (
 	leasePrefix = "sigver:n:"
 	nodesName   = "sigver:nodes"
 	memoryName  = "sigver:memory"
+	fenceName   = "sigver:fence"
 	secretName  = "sigver:secret"
 	sweepName   = "sigver:sweep"
+
+	channelPrefix = "sigver:i:"
 )
 
 // An entry is the reference (8 bytes of node, 4 of slot, 4 of generation), the
@@ -98,5 +103,5 @@ func nodeName(node uint64) string { return hex.EncodeToString([]byte(nodeBytes(n
 func parseNode(name string) (uint64, error) { return strconv.ParseUint(name, 16, 64) }
 
 func channel(node uint64, lane int) string {
-	return "sigver:i:" + nodeName(node) + ":" + strconv.Itoa(lane)
+	return channelPrefix + nodeName(node) + ":" + strconv.Itoa(lane)
 }

@@ -51,17 +51,24 @@ func (c *Cluster) hears(lane int, does bool) {
 	if !does {
 		e.open--
 		e.all.Store(false)
+		if e.began {
+			c.noticed() // it is looked into before anybody new gets a key here
+		}
 		return
 	}
 	if e.open++; e.open < lanes {
 		return
 	}
 	if e.began {
+		right := router.ByTime
+		if !c.leased() {
+			right = router.Yielding
+		}
 		c.tenure.Add(1)
 		// Not here: the hook must not wait.
 		c.wg.Go(func() {
 			c.router.Recheck()
-			c.again(router.ByTime)
+			c.again(right)
 		})
 	} else {
 		close(c.heard)

@@ -4,14 +4,24 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"sigver/router"
+)
+
+const (
+	recheck         = 30 * time.Second // of the pairs with other nodes
+	shardedMemories = 256
 )
 
 // keep renews the lease, and puts things right after what it finds.
 func (c *Cluster) keep() {
 	wait := renewal
+	checked := time.Now()
 	for {
 		select {
 		case <-c.ctx.Done():
@@ -24,6 +34,11 @@ func (c *Cluster) keep() {
 		if err := c.renew(); err != nil {
 			wait = retry
 		}
+		// A frame can be lost without a trace where a connection is half open.
+		if time.Since(checked) > recheck {
+			checked = time.Now()
+			c.router.Recheck()
+		}
 	}
 }
 
@@ -34,16 +49,20 @@ func (c *Cluster) renew() error {
 	asked := time.Since(c.begun)
 	b := c.client.B()
 	answers := c.client.DoMulti(ctx,
-		b.Set().Key(leasePrefix+nodeName(c.node)).Value("1").Px(leaseTime).Build(),
+		b.Set().Key(leasePrefix+nodeName(c.node)).Value("1").Get().Px(leaseTime).Build(),
 		b.Sadd().Key(nodesName).Member(nodeName(c.node)).Build(),
-		b.Set().Key(memoryName).Value(rand.Text()).Nx().Build(),
-		b.Get().Key(memoryName).Build(),
-		b.Smembers().Key(nodesName).Build())
-	memory, err := answers[3].ToString()
-	for _, i := range []int{0, 1, 4} {
-		if err == nil {
-			err = answers[i].Error()
+		b.Set().Key(secretName).Value(c.proof).Nx().Build(),
+		b.Smembers().Key(nodesName).Build(),
+		b.Pttl().Key(fenceName).Build())
+	var err error
+	for _, answer := range answers {
+		if err == nil && !rueidis.IsRedisNil(answer.Error()) {
+			err = answer.Error()
 		}
+	}
+	var memory string
+	if err == nil {
+		memory, err = c.remember(ctx)
 	}
 	if err != nil {
 		if c.up.Swap(false) {
@@ -51,20 +70,27 @@ func (c *Cluster) renew() error {
 		}
 		return fmt.Errorf("the engine does not answer: %w", err)
 	}
-	names, _ := answers[4].AsStrSlice()
+	names, _ := answers[3].AsStrSlice()
+	fence, _ := answers[4].AsInt64() // negative if there is none
 
-	first := c.memory == ""
-	forgotten := !first && memory != c.memory
-	lapsed := !first && int64(asked) >= c.sureUntil.Load()
-	back := !first && !c.up.Load()
-	c.memory = memory
+	before := c.memory.Swap(&memory)
+	forgotten := before != nil && *before != memory
+	// Without an old lease others may have seen that there is none. An engine that
+	// has forgotten says nothing of that.
+	lapsed := before != nil && rueidis.IsRedisNil(answers[0].Error()) && !forgotten
+	back := before != nil && !c.up.Load()
+	if forgotten {
+		// Others may count on leases of before: until those are over, a key that
+		// is not there can be somebody's.
+		fence = sureTime.Milliseconds()
+		c.client.Do(ctx, b.Set().Key(fenceName).Value("1").Px(sureTime).Build())
+	}
+	if fence > 0 {
+		c.fence.Store(int64(time.Since(c.begun)) + fence*int64(time.Millisecond))
+	}
 	if forgotten || lapsed {
 		// Before it is sure again: what it had may be another's.
 		c.tenure.Add(1)
-	}
-	c.sureUntil.Store(int64(asked + sureTime))
-	if !c.up.Swap(true) && !first {
-		c.log.Info("the cluster's engine answers again", "forgotten", forgotten, "lease_lapsed", lapsed)
 	}
 	if lapsed {
 		c.router.Alone()
@@ -76,11 +102,52 @@ func (c *Cluster) renew() error {
 	case lapsed:
 		c.again(router.Yielding)
 	}
+	c.sureUntil.Store(int64(asked + sureTime))
+	if !c.up.Swap(true) && before != nil {
+		c.log.Info("the cluster's engine answers again", "forgotten", forgotten, "lease_lapsed", lapsed)
+	}
 	for _, gone := range c.nodes.see(names) {
 		c.log.Info("a node of the cluster is gone", "node", nodeName(gone))
 		c.router.NodeGone(gone)
 	}
 	return nil
+}
+
+// remember returns what changes when the engine, or a part of it, has forgotten.
+func (c *Cluster) remember(ctx context.Context) (string, error) {
+	names := []string{memoryName}
+	if c.sharded {
+		// So many that each shard has one, nearly for certain.
+		names = names[:0]
+		for i := range shardedMemories {
+			names = append(names, memoryName+":"+strconv.Itoa(i))
+		}
+	}
+	memories, err := c.getAll(ctx, names)
+	if rueidis.IsRedisNil(err) {
+		sets := make(rueidis.Commands, len(names))
+		for i, name := range names {
+			sets[i] = c.client.B().Set().Key(name).Value(rand.Text()).Nx().Build()
+		}
+		c.client.DoMulti(ctx, sets...)
+		memories, err = c.getAll(ctx, names)
+	}
+	return strings.Join(memories, " "), err
+}
+
+func (c *Cluster) getAll(ctx context.Context, names []string) ([]string, error) {
+	gets := make(rueidis.Commands, len(names))
+	for i, name := range names {
+		gets[i] = c.client.B().Get().Key(name).Build()
+	}
+	values := make([]string, len(names))
+	for i, answer := range c.client.DoMulti(ctx, gets...) {
+		var err error
+		if values[i], err = answer.ToString(); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
 }
 
 // noticed is for a worker that found the engine not there: clients are refused

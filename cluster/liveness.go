@@ -2,13 +2,14 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
 )
 
-// fresh is how long it is believed that a node lives.
+// fresh is how long it is believed that another node lives.
 const fresh = time.Second
 
 // liveness knows which nodes have a lease.
@@ -20,17 +21,29 @@ type liveness struct {
 	dead map[uint64]bool      // guarded by mu: those whose pairs were ended, until they are forgotten
 }
 
-// alive asks the engine, unless it did so just now. While there is no answer a
-// node counts as alive.
-func (l *liveness) alive(node uint64) bool {
+// deadOf returns which of the other nodes among nodes are dead. It asks the engine
+// once for all that were not asked for just now. While there is no answer a node
+// counts as alive. nodes is the callee's.
+func (l *liveness) deadOf(nodes []uint64) map[uint64]bool {
+	slices.Sort(nodes)
+	nodes = slices.Compact(nodes)
 	l.mu.Lock()
-	known := time.Since(l.seen[node]) < fresh
+	nodes = slices.DeleteFunc(nodes, func(node uint64) bool {
+		return node == l.cluster.node || time.Since(l.seen[node]) < fresh
+	})
 	l.mu.Unlock()
-	return known || len(l.ask([]uint64{node})) == 0
+	dead := make(map[uint64]bool)
+	for _, node := range l.ask(nodes) {
+		dead[node] = true
+	}
+	return dead
 }
 
 // ask returns those of nodes that have no lease.
 func (l *liveness) ask(nodes []uint64) (dead []uint64) {
+	if len(nodes) == 0 {
+		return nil
+	}
 	c := l.cluster
 	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()

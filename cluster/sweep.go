@@ -76,7 +76,7 @@ func (c *Cluster) sweepPart(engine rueidis.Client, cursor uint64, dead []uint64)
 	for i, answer := range c.client.DoMulti(ctx, gets...) {
 		entry, _ := answer.ToString()
 		if owner, ok := refOf(entry); ok && slices.Contains(dead, owner.Node) {
-			runs = append(runs, scripted{freeScript, part.Elements[i], []string{entry}})
+			runs = append(runs, scripted{freeScript, part.Elements[i : i+1], []string{entry}})
 		}
 	}
 	if len(runs) > 0 {

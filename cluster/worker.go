@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
-
-	"sigver/router"
 )
 
 const (
@@ -16,25 +14,6 @@ const (
 	maxMail  = 16 << 20 // bytes of frames that may wait at one worker
 	atOnce   = 2000     // operations that are sent in one go
 )
-
-type opKind uint8
-
-const (
-	opClaim opKind = iota
-	opFree
-	opLook
-)
-
-// operation is something that the engine is asked for.
-type operation struct {
-	kind    opKind
-	key     string
-	entry   string // to claim, or what the entry to free begins with
-	dead    string // an entry in the way of a claim, of a dead node
-	right   router.Right
-	claimed func(before router.Ref, err error)
-	looked  func(owner router.Ref, err error)
-}
 
 // mailbox is a channel of a node.
 type mailbox struct {
@@ -151,83 +130,98 @@ func (w *worker) round() bool {
 	return busy
 }
 
-// send does a round's work in one exchange with the engine, but that claims of keys
-// of dead nodes take another.
+// send does a round's work in one exchange with the engine. Finding out which nodes
+// are dead, and claiming their keys, takes another one each.
 func (w *worker) send(asked []operation, mail map[mailbox][]byte) {
 	c := w.cluster
 	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
 
 	var runs []scripted
-	var others rueidis.Commands
-	var looked []*operation
-	var ran []*operation
+	var looks, letters rueidis.Commands
+	var ran, looked []*operation
 	for i := range asked {
-		op := &asked[i]
-		switch op.kind {
-		case opClaim:
-			runs, ran = append(runs, op.claim(op.dead)), append(ran, op)
-		case opFree:
-			runs, ran = append(runs, scripted{freeScript, op.key, []string{op.entry}}), append(ran, op)
-		case opLook:
-			others, looked = append(others, c.client.B().Get().Key(op.key).Build()), append(looked, op)
+		if op := &asked[i]; op.kind == opLook {
+			looks, looked = append(looks, c.client.B().Get().Key(op.key).Build()), append(looked, op)
+		} else {
+			runs, ran = append(runs, op.run(c)), append(ran, op)
 		}
 	}
 	boxes := make([]mailbox, 0, len(mail))
 	for box, frames := range mail {
 		boxes = append(boxes, box)
-		others = append(others, c.client.B().Publish().Channel(channel(box.node, box.lane)).Message(rueidis.BinaryString(frames)).Build())
+		letters = append(letters, c.client.B().Publish().Channel(channel(box.node, box.lane)).Message(rueidis.BinaryString(frames)).Build())
 	}
-	answers, rest := runAll(ctx, c.client, runs, others...)
+	var sent []rueidis.RedisResult
+	if c.sharded {
+		// A channel is at no shard. On their own all go to the same one, in order.
+		sent = c.client.DoMulti(ctx, letters...)
+		letters = nil
+	}
+	answers, rest := runAll(ctx, c.client, runs, append(looks, letters...)...)
+	if !c.sharded {
+		sent = rest[len(looked):]
+	}
 
 	failed := false
-	var again []*operation
 	for i, op := range ran {
-		if answers[i].Error() != nil {
-			failed = true
-		}
-		if op.kind == opFree {
-			if answers[i].Error() != nil {
-				w.ask(*op, false) // until it is done
-			}
-			continue
-		}
-		if !op.answer(c, answers[i], true) {
-			again = append(again, op)
-		}
+		op.read(answers[i])
+		failed = failed || op.err != nil
 	}
 	for i, op := range looked {
-		op.found(c, rest[i])
+		op.read(rest[i])
+		failed = failed || op.err != nil
 	}
+	w.settle(asked)
 	for i, box := range boxes {
-		there, err := rest[len(looked)+i].AsInt64()
+		there, err := sent[i].AsInt64()
 		absent := err == nil && there == 0 && !c.sharded
-		if err != nil {
-			failed = true
-		}
+		failed = failed || err != nil
 		if err != nil || absent {
 			c.router.Undelivered(box.node, mail[box][nodeLen:], absent)
 		}
 	}
-	w.evict(ctx, again)
 	if failed {
 		c.noticed()
 		w.pause()
 	}
 }
 
-// evict claims keys again whose owner is dead.
-func (w *worker) evict(ctx context.Context, claims []*operation) {
-	if len(claims) == 0 {
+// settle tells who asked what the engine says. A claim that a dead node's entry is
+// in the way of is made again first.
+func (w *worker) settle(asked []operation) {
+	c := w.cluster
+	var owners []uint64
+	for i := range asked {
+		if owner, ok := asked[i].owner(); ok && !asked[i].won {
+			owners = append(owners, owner.Node)
+		}
+	}
+	dead := c.nodes.deadOf(owners)
+
+	var again []*operation
+	for i := range asked {
+		op := &asked[i]
+		if owner, ok := op.owner(); op.kind == opClaim && ok && !op.won && dead[owner.Node] {
+			op.dead = op.there
+			again = append(again, op)
+			continue
+		}
+		op.tell(w, dead)
+	}
+	if len(again) == 0 {
 		return
 	}
-	runs := make([]scripted, len(claims))
-	for i, op := range claims {
-		runs[i] = op.claim(op.dead)
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	runs := make([]scripted, len(again))
+	for i, op := range again {
+		runs[i] = op.run(c)
 	}
-	answers, _ := runAll(ctx, w.cluster.client, runs)
-	for i, op := range claims {
-		op.answer(w.cluster, answers[i], false)
+	answers, _ := runAll(ctx, c.client, runs)
+	for i, op := range again {
+		op.read(answers[i])
+		op.tell(w, nil)
 	}
 }
 
@@ -236,54 +230,5 @@ func (w *worker) pause() {
 	select {
 	case <-w.cluster.ctx.Done():
 	case <-time.After(100 * time.Millisecond):
-	}
-}
-
-// claim is the run of the script, where dead is the entry that may be replaced, or
-// "".
-func (op *operation) claim(dead string) scripted {
-	right := map[router.Right]string{router.ByToken: "token", router.Yielding: "yield", router.ByTime: "time"}[op.right]
-	return scripted{claimScript, op.key, []string{op.entry, dead, right}}
-}
-
-// answer tells who asked for a claim. It is false if the owner is dead and the
-// claim should be made again, which is looked into the first time.
-func (op *operation) answer(c *Cluster, result rueidis.RedisResult, first bool) bool {
-	parts, err := result.ToArray()
-	if err != nil || len(parts) != 2 {
-		op.claimed(router.Ref{}, router.ErrDown)
-		return true
-	}
-	won, _ := parts[0].AsInt64()
-	entry, _ := parts[1].ToString()
-	before, _ := refOf(entry)
-	switch {
-	case won == 1:
-		if entry == op.dead {
-			before = router.Ref{} // a dead node finds out by itself if it is not
-		}
-		op.claimed(before, nil)
-	case first && before.Node != 0 && !c.nodes.alive(before.Node):
-		op.dead = entry
-		return false
-	default:
-		op.claimed(before, router.ErrTaken)
-	}
-	return true
-}
-
-// found tells who asked for the owner of a key.
-func (op *operation) found(c *Cluster, result rueidis.RedisResult) {
-	entry, err := result.ToString()
-	owner, ok := refOf(entry)
-	switch {
-	case rueidis.IsRedisNil(err), err == nil && !ok:
-		op.looked(router.Ref{}, router.ErrUnknown)
-	case err != nil:
-		op.looked(router.Ref{}, router.ErrDown)
-	case owner.Node != c.node && !c.nodes.alive(owner.Node):
-		op.looked(router.Ref{}, router.ErrUnknown)
-	default:
-		op.looked(owner, nil)
 	}
 }

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"encoding/json"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -119,4 +121,61 @@ func TestAKeyOfADeadNodeIsFree(t *testing.T) {
 		answer := c.receive()
 		return answer == `{"isKeyOk":true}`
 	}, "the lease is over")
+}
+
+// Whoever leaves while its join is on its way has been, and is told to be gone, as
+// at one node; its place at the Opener is free.
+func TestJoiningsThatDoNotStay(t *testing.T) {
+	e := startEngine(t)
+	const most = 10
+	a := e.node("--max-joinings", strconv.Itoa(most), "--rate", "0")
+	b := e.node()
+	opener := dial(t, a)
+	opener.open("key")
+	for range 20 {
+		var leaving []*client
+		for range most {
+			joining := dial(t, b)
+			joining.send(`{"join":"key","data":1}`)
+			leaving = append(leaving, joining)
+		}
+		for _, joining := range leaving {
+			joining.drop()
+		}
+		// Their joins come, or not, if they were gone before the Opener was found.
+		counts := make(map[string]int) // ids, 1 while there
+		for settled := false; !settled; {
+			last := dial(t, b)
+			last.send(`{"join":"key","data":"last"}`)
+			if last.receive() == `{"isKeyOk":false}` {
+				last.wantClose(4014, "")
+			} else {
+				settled = true
+				for text := ""; !strings.Contains(text, `"last"`); {
+					text = opener.receive()
+					note(t, counts, text)
+				}
+				last.close()
+			}
+			for len(counts) > 0 {
+				note(t, counts, opener.receive())
+			}
+		}
+	}
+}
+
+// note keeps the ids of Joinings that have said something and not left.
+func note(t testing.TB, present map[string]int, text string) {
+	t.Helper()
+	var m struct {
+		ID          json.Number
+		Unavailable string
+	}
+	require.NoError(t, json.Unmarshal([]byte(text), &m))
+	if m.Unavailable == "" {
+		present[m.ID.String()]++
+	} else {
+		require.Contains(t, present, m.ID.String())
+		delete(present, m.ID.String())
+	}
 }

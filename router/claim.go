@@ -36,7 +36,10 @@ func (r *Router) claim(s *Session, key, token []byte) {
 	c := &claim{session: s}
 	s.role = opening
 	tenure, _ := r.engine.Tenure()
-	c.asked = Claim{Key: bytes.Clone(key), Token: bytes.Clone(token), Time: time.Now().UnixMilli(), Tenure: tenure}
+	c.asked = Claim{
+		Key: bytes.Clone(key), Token: bytes.Clone(token),
+		Time: time.Now().UnixMilli(), Tenure: tenure,
+	}
 	r.places.put(func(slot, gen uint32) any {
 		s.id = slot
 		c.asked.Ref = Ref{r.engine.Node(), slot, gen}
@@ -89,23 +92,18 @@ func (r *Router) leaveClaim(s *Session) {
 	r.engine.Release(c.asked.Key, c.asked.Ref)
 }
 
-// displace tells what c has replaced that it has lost its key.
+// displace ends what c has replaced, if that is here. Another node is told by the
+// engine.
 func (r *Router) displace(before Ref, c *Claim, why protocol.CloseCode) {
-	switch {
-	case before.Node == 0 || before == c.Ref:
-	case before.Node != r.engine.Node():
-		r.send(before, frame{kind: frameLost, payload: code(why)}, true)
-	default:
-		// A record will be taken over when c is answered. What has no record yet
-		// must not take it over from c.
-		r.places.lose(before.Slot, before.Gen, why)
+	if before.Node == r.engine.Node() && before != c.Ref {
+		r.lost(before.Slot, before.Gen, why)
 	}
 }
 
-// lost is what displace of another node says.
+// lost ends what has lost its key. A claim learns it when it is answered.
 func (r *Router) lost(slot, gen uint32, why protocol.CloseCode) {
 	if o := r.places.lose(slot, gen, why); o != nil {
-		r.evict(o, why)
+		r.evict(o, slot, gen, why)
 	}
 }
 
@@ -116,8 +114,8 @@ func (r *Router) claimed(c *claim, err error) {
 		return
 	}
 	if errors.Is(err, ErrDown) && r.openAnyway {
-		// It is claimed when the engine is back. It was not before this tenure.
-		err, tenure = nil, tenure-1
+		// It is claimed when the engine is back.
+		err, tenure = nil, never
 	}
 	switch {
 	case errors.Is(err, ErrTaken):
@@ -128,16 +126,20 @@ func (r *Router) claimed(c *claim, err error) {
 		r.notOpened(s, errNotNow)
 		return
 	}
-	if why := r.install(c, tenure); why != 0 {
+	switch why, exists := r.install(c, tenure); {
+	case exists:
+		r.notOpened(s, errKeyExists)
+		return
+	case why != 0:
 		r.places.drop(s.id)
 		s.role = unbound
 		s.answer(true, nil)
-		s.refuse(&protocol.Error{Code: why, Detail: "a connection to another node has this key"})
+		s.refuse(&protocol.Error{Code: why, Detail: "another connection has this key by now"})
 		return
 	}
 	if now, _ := r.engine.Tenure(); now != tenure {
 		if o := s.opener; o != nil {
-			at := placed{s.id, place{gen: c.asked.Ref.Gen, claimed: c.asked.Time}}
+			at := placed{s.id, place{gen: c.asked.Ref.Gen, tenure: tenure, claimed: c.asked.Time}}
 			r.reclaim(o, at, Yielding, now, make(chan bool, 1))
 		}
 	}
@@ -153,8 +155,8 @@ func (r *Router) notOpened(s *Session, why *protocol.Error) {
 }
 
 // install makes the session of c the Opener of the key, unless c has lost it
-// already, which is why.
-func (r *Router) install(c *claim, tenure uint32) (why protocol.CloseCode) {
+// already, which is why, or the engine was not asked and somebody here has it.
+func (r *Router) install(c *claim, tenure uint32) (why protocol.CloseCode, exists bool) {
 	s, slot := c.session, c.session.id
 	sh, hash := r.shardOf(c.asked.Key)
 	for {
@@ -164,17 +166,21 @@ func (r *Router) install(c *claim, tenure uint32) (why protocol.CloseCode) {
 				r.killLocked(o)
 				o.mu.Unlock()
 				sh.remove(hash, o)
-				return why
+				return why, false
 			}
 			s.bindLocked(asOpener, o, nil)
 			o.mu.Unlock()
-			return 0
+			return 0, false
 		}
 		o.mu.Lock()
 		if o.holder == nil {
 			o.mu.Unlock()
 			sh.remove(hash, o)
 			continue
+		}
+		if tenure == never && !o.admits(c.asked.Token) {
+			o.mu.Unlock()
+			return 0, true
 		}
 		// Another connection of this node with the same token was faster. Unless
 		// that has claimed the key after this one, this place is the key's.
@@ -184,7 +190,7 @@ func (r *Router) install(c *claim, tenure uint32) (why protocol.CloseCode) {
 			s.id = slot
 		}
 		o.mu.Unlock()
-		return why
+		return why, false
 	}
 }
 
@@ -195,18 +201,25 @@ func (r *Router) sure(holder *Session) bool {
 		return true
 	}
 	tenure, sure := r.engine.Tenure()
-	if !sure && r.openAnyway {
+	switch {
+	case sure && r.places.tenureOf(holder.id) == tenure:
+		return true
+	case !r.openAnyway:
+		return false
+	case !sure:
 		return true
 	}
-	return sure && r.places.tenureOf(holder.id) == tenure
+	up, _ := r.engine.State()
+	return !up // perhaps it could not be asked yet
 }
 
-// evict ends the record o, whose key is another node's: its Opener is closed with
-// why, and its Joinings with it. The engine is not asked to release the key.
-func (r *Router) evict(o *opener, why protocol.CloseCode) {
+// evict ends the record o, whose key is another's, if it is still in that place: its
+// Opener is closed with why, and its Joinings with it. The engine is not asked to
+// release the key.
+func (r *Router) evict(o *opener, slot, gen uint32, why protocol.CloseCode) {
 	o.mu.Lock()
 	holder := o.holder
-	if holder == nil {
+	if holder == nil || holder.id != slot || r.places.find(slot, gen) != o {
 		o.mu.Unlock()
 		return
 	}
@@ -215,7 +228,7 @@ func (r *Router) evict(o *opener, why protocol.CloseCode) {
 	r.places.drop(holder.id)
 	sh, hash := r.shardOfOpener(o)
 	sh.remove(hash, o)
-	holder.peer.Close(why, "a connection to another node has this key")
+	holder.peer.Close(why, "another connection has this key by now")
 	for _, orphan := range orphans {
 		orphan.peer.Close(protocol.OpenerNoLongerAvailable, "the Opener's connection is gone")
 	}
@@ -251,13 +264,17 @@ func (r *Router) reclaim(o *opener, at placed, right Right, tenure uint32, answe
 		Key: []byte(o.key), Ref: Ref{r.engine.Node(), at.slot, at.gen},
 		Time: at.claimed, Tenure: tenure, Right: right,
 	}
+	if at.tenure == never && right == Yielding {
+		// It was opened while the engine did not answer: whoever was first keeps it.
+		c.Right = ByTime
+	}
 	if o.token != nil {
 		c.Token = []byte(*o.token)
 	}
 	r.engine.Claim(c, func(before Ref, err error) {
 		switch {
 		case errors.Is(err, ErrTaken):
-			r.evict(o, protocol.KeyExists)
+			r.evict(o, at.slot, at.gen, protocol.KeyExists)
 		case err == nil:
 			r.places.renew(at.slot, at.gen, tenure)
 			r.displace(before, &c, protocol.KeyExists)

@@ -51,7 +51,8 @@ type Claim struct {
 type Engine interface {
 	// Node is the name of this node.
 	Node() uint64
-	// Claim makes c.Ref the owner of c.Key. before is whose it was until now, or
+	// Claim makes c.Ref the owner of c.Key, and sends LostFrame to another node whose
+	// it was until now, whatever becomes of the answer. before is whose it was, or
 	// zero; with ErrTaken, whose it is.
 	Claim(c Claim, done func(before Ref, err error))
 	// Release frees key, if it is still ref's.
@@ -64,8 +65,8 @@ type Engine interface {
 	// dropped, if too much waits already; a frame that must be sent always finds
 	// room.
 	Send(to Ref, frame []byte, must bool) bool
-	// Tenure is how often this node has lost what it had claimed so far, and
-	// whether it is sure at this moment that it has not lost it again.
+	// Tenure grows each time that this node may have lost what it had claimed; it
+	// begins with 1. sure is whether that has certainly not happened again.
 	Tenure() (number uint32, sure bool)
 	// State is whether the engine answers, and how many nodes are known to live.
 	State() (up bool, nodes int)

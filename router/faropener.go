@@ -13,7 +13,7 @@ import (
 type farOpener struct {
 	link
 	session *Session
-	timer   *time.Timer // for the answer; set before the join is sent
+	timer   *time.Timer // for the answer; nil until the join is sent; guarded by in
 	joined  bool        // guarded by in
 
 	// The session's goroutine only, and constant once the join is sent.
@@ -50,8 +50,14 @@ func (r *Router) askToJoin(f *farOpener, owner Ref) {
 		payload = append([]byte{1}, f.data...)
 	}
 	f.in.Lock()
-	f.timer = time.AfterFunc(joinTimeout, func() { r.notJoined(f, errNotNow) })
+	left := f.ended.Load()
+	if !left {
+		f.timer = time.AfterFunc(joinTimeout, func() { r.notJoined(f, errNotNow) })
+	}
 	f.in.Unlock()
+	if left {
+		return
+	}
 	if !r.send(owner, frame{kind: frameJoin, fromSlot: f.slot, fromGen: f.gen, payload: payload}, false) {
 		r.notJoined(f, errNotNow)
 	}
@@ -80,9 +86,9 @@ func (r *Router) notJoined(f *farOpener, why *protocol.Error) {
 // Joining. The answer to the client follows as the first data.
 func (r *Router) hasJoined(f *farOpener, there Ref) {
 	f.in.Lock()
-	if f.joined || f.ended.Load() {
+	if f.joined || f.timer == nil || f.ended.Load() { // without a timer nobody was asked
 		f.in.Unlock()
-		r.send(there, frame{kind: frameBroken}, true)
+		r.send(there, frame{kind: frameBroken, fromSlot: f.slot, fromGen: f.gen}, true)
 		return
 	}
 	f.joined = true

@@ -3,6 +3,8 @@ package router
 import (
 	"encoding/binary"
 	"errors"
+
+	"sigver/protocol"
 )
 
 // Nodes tell each other what happens at their ends of a pair in frames. A frame
@@ -36,6 +38,21 @@ const (
 )
 
 const frameHead = 4 + 1 + 4*5
+
+// LostRefAt is where the slot and the generation of the reference to what has lost
+// its key have to be filled in in LostFrame, in bytes from its beginning.
+const LostRefAt = 4 + 1
+
+// LostFrame is what a node is sent that has lost a key to another, with the key's
+// own token or without.
+func LostFrame(byToken bool) []byte {
+	why := protocol.KeyExists
+	if byToken {
+		why = protocol.KeyTakenOver
+	}
+	f := frame{kind: frameLost, payload: code(why)}
+	return f.append(nil)
+}
 
 type frame struct {
 	kind              frameKind

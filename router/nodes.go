@@ -96,7 +96,7 @@ func (r *Router) receive(node uint64, f *frame, scratch []byte) []byte {
 	default:
 		switch f.kind {
 		case frameJoined, frameData, frameCheck:
-			r.send(there, frame{kind: frameBroken}, true)
+			r.send(there, frame{kind: frameBroken, fromSlot: f.toSlot, fromGen: f.toGen}, true)
 		}
 	}
 	return scratch
@@ -158,13 +158,14 @@ func (r *Router) undelivered(node uint64, f *frame, absent bool) {
 	}
 }
 
-// NodeGone ends all pairs with a node that is no more.
+// NodeGone ends all pairs with a node that is no more. In case it is, it is told.
 func (r *Router) NodeGone(node uint64) {
 	r.eachLink(func(l *link, cut func()) {
 		l.out.Lock()
 		there := l.out.there.Node
 		l.out.Unlock()
 		if there == node {
+			l.tell(r, frameBroken, nil)
 			cut()
 		}
 	})

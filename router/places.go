@@ -14,10 +14,13 @@ type places struct {
 	free []uint32 // guarded by mu: slots that are
 }
 
+// never is the tenure of a record whose key the engine has not granted yet.
+const never = 0
+
 // place is one slot.
 type place struct {
 	gen     uint32 // counts the uses of the slot
-	tenure  uint32 // a record's: in which tenure of the node the key was claimed
+	tenure  uint32 // a record's: in which tenure of the node the key was claimed, or never
 	claimed int64  // a record's: when, Unix time in milliseconds
 	what    any    // *claim, *opener, *farJoining, *farOpener, *question; nil if free
 }

@@ -22,7 +22,7 @@ const (
 func (p *paper) Node() uint64                                       { return here }
 func (p *paper) Claim(_ router.Claim, done func(router.Ref, error)) { done(router.Ref{}, nil) }
 func (p *paper) Release([]byte, router.Ref)                         {}
-func (p *paper) Tenure() (uint32, bool)                             { return 0, true }
+func (p *paper) Tenure() (uint32, bool)                             { return 1, true }
 func (p *paper) State() (bool, int)                                 { return true, 2 }
 
 func (p *paper) LookUp(key []byte, done func(router.Ref, error)) {
