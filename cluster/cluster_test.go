@@ -76,13 +76,15 @@ type client struct {
 
 	mu      sync.Mutex
 	wake    *sync.Cond
-	posted  []func()    // guarded by mu
-	ended   bool        // guarded by mu: the session is gone
-	told    bool        // guarded by mu: there was an answer
-	seen    map[int]int // guarded by mu: by name, how many messages came
-	last    json.Number // guarded by mu: id of the last Joining that said something
-	said    int         // the session's goroutine only
-	scratch []byte      // the same
+	posted  []func()           // guarded by mu
+	ended   bool               // guarded by mu: the session is gone
+	told    bool               // guarded by mu: there was an answer
+	opened  bool               // guarded by mu: and it was yes
+	code    protocol.CloseCode // guarded by mu: of the first Close; 0: none
+	seen    map[int]int        // guarded by mu: by name, how many messages came
+	last    json.Number        // guarded by mu: id of the last Joining that said something
+	said    int                // the session's goroutine only
+	scratch []byte             // the same
 }
 
 func (n *node) enter(t *testing.T, key string, name int, wg *sync.WaitGroup) *client {
@@ -121,7 +123,14 @@ func (c *client) Post(fn func()) {
 }
 
 // Close implements router.Peer: the connection ends a little later.
-func (c *client) Close(protocol.CloseCode, string) { c.Post(c.leave) }
+func (c *client) Close(code protocol.CloseCode, _ string) {
+	c.mu.Lock()
+	if c.code == 0 {
+		c.code = code
+	}
+	c.mu.Unlock()
+	c.Post(c.leave)
+}
 
 func (c *client) leave() {
 	c.node.router.Gone(&c.Session)
@@ -162,7 +171,7 @@ func (c *client) Send(payload []byte) {
 		if c.told {
 			c.t.Errorf("a second answer: %s", payload)
 		}
-		c.told = true
+		c.told, c.opened = true, *m.IsKeyOk
 	}
 	if m.Data == nil {
 		return

@@ -115,4 +115,34 @@ func TestARedisCluster(t *testing.T) {
 	heir.want(yes)
 	opener.wantClose(4012, "")
 	joins(t, a, "key 19", heir)
+
+	// Many at a time, of all shards: what nodes ask for and send in one go is mixed.
+	const pairs = 60
+	var openers, joinings []*client
+	for i := range pairs {
+		opener, joining := dial(t, a), dial(t, b)
+		opener.send(fmt.Sprintf(`{"open":"crowd %d"}`, i))
+		openers, joinings = append(openers, opener), append(joinings, joining)
+	}
+	for _, opener := range openers {
+		opener.want(yes)
+	}
+	const words = 20
+	for i, joining := range joinings {
+		joining.send(fmt.Sprintf(`{"join":"crowd %d","data":0}`, i))
+	}
+	for i, joining := range joinings {
+		joining.want(yes)
+		for word := range words {
+			joining.send(fmt.Sprintf(`{"data":%d}`, 1+word))
+		}
+		id := openers[i].wantData("0")
+		openers[i].send(`{"id":` + id.String() + `,"data":"answer"}`)
+	}
+	for i, joining := range joinings {
+		for word := range words {
+			openers[i].wantData(fmt.Sprint(1 + word))
+		}
+		joining.want(`{"data":"answer"}`)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,15 +23,19 @@ import (
 )
 
 // Three nodes and their engine, while nodes are killed, stopped for longer than
-// their lease and cut off, and the engine is stopped, killed and made to forget.
-// All along no join reaches anybody but the one who has the key, every message
-// comes back as it was sent or its loss is told, and in the end nothing is left.
+// their lease and cut off, from everything or from the engine alone, and the engine
+// is stopped, killed and made to forget, each at least once and in random order.
+//
+// All along no join reaches anybody but the one who has the key, every message comes
+// back as it was sent or both sides learn that it does not. When it is quiet the
+// nodes, the engine and the clients agree on who is there, and in the end nothing is
+// left. SEED repeats a run's choices, FAULTS=10m makes it longer.
 func TestAClusterUnderFaults(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("SEED"); text != "" {
 		seed, _ = strconv.ParseUint(text, 10, 64)
 	}
-	long := 45 * time.Second
+	var long time.Duration // one round of all faults at least
 	if text := os.Getenv("FAULTS"); text != "" {
 		var err error
 		long, err = time.ParseDuration(text)
@@ -38,49 +43,63 @@ func TestAClusterUnderFaults(t *testing.T) {
 	}
 	t.Logf("SEED=%d", seed)
 	chance := rand.New(rand.NewPCG(seed, 1))
-	e := startEngine(t)
-	line := lay(t)
-	w := &world{t: t, engine: e, line: line, ports: []string{freePort(t), freePort(t), freePort(t)}, held: make(map[string][]*holding)}
-	for i := range w.ports {
-		w.nodes = append(w.nodes, w.startNode(i))
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
+	w := newWorld(t)
+	leaving, joiningsLeave := context.WithCancel(t.Context())
+	ctx, openersLeave := context.WithCancel(t.Context())
+	defer openersLeave()
+	defer joiningsLeave()
+	var openers, joinings sync.WaitGroup
 	for k := range 20 {
 		key := fmt.Sprintf("key %d", k)
 		for i := range 2 { // who compete for it
 			chance := rand.New(rand.NewPCG(seed, uint64(100+10*k+i)))
-			wg.Go(func() { w.openers(ctx, key, chance) })
+			openers.Go(func() { w.openers(ctx, key, chance) })
 		}
 		for i := range 2 {
 			chance := rand.New(rand.NewPCG(seed, uint64(105+10*k+i)))
-			wg.Go(func() { w.joinings(ctx, key, chance) })
+			joinings.Go(func() { w.joinings(leaving, key, chance) })
 		}
 	}
-	for end := time.Now().Add(long); time.Now().Before(end) && !t.Failed(); {
-		time.Sleep(time.Duration(1+chance.IntN(3)) * time.Second)
-		w.fault(chance)
+	for end := time.Now().Add(long); ; {
+		for _, kind := range chance.Perm(len(faults)) {
+			time.Sleep(time.Duration(1+chance.IntN(2)) * time.Second)
+			w.fault(kind, chance)
+		}
+		if time.Now().After(end) || t.Failed() {
+			break
+		}
 	}
 	before := w.echoes()
 	eventually(t, func() bool { return w.echoes() > before+500 }, "all is well again")
-	cancel()
-	wg.Wait()
-	t.Logf("%d echoes, %d joins, %d opens, %d losses told; faults: %v", w.echoed, w.joined, w.opened, w.told, w.faults)
+	joiningsLeave()
+	joinings.Wait()
+	w.quiet.Store(true)
+	require.Eventually(t, w.agree, forgotten, 200*time.Millisecond, "nodes, engine and clients do not agree")
+	openersLeave()
+	openers.Wait()
+	t.Logf("%d echoes, %d joins, %d opens, %d losses told to Joinings; faults: %v", w.echoed, w.joined, w.opened, w.told, w.faults)
 	require.Greater(t, w.joined, 100)
 
 	for i := range w.nodes {
 		require.Equal(t, 200, w.status(i), "node %d lives", i)
 	}
-	require.Eventually(t, func() bool { return e.keys() == 0 }, time.Minute, time.Second, "entries are left")
+	require.Eventually(t, func() bool { return w.engine.keys() == 0 }, time.Minute, time.Second, "entries are left")
 }
 
-// world is what the test has set up and what its clients have seen.
+// world is what the test has set up and what its clients have seen. Of its nodes the
+// last is at the far end of a cable, and the one before it has a way to the engine
+// that can be blocked.
 type world struct {
 	t      *testing.T
 	engine *engine
 	line   *cable.Cable
+	way    *cable.Way
 	ports  []string
+	admins []string
 	nodes  []*instance
+
+	quiet   atomic.Bool  // Openers stay until they are told to leave
+	numbers atomic.Int64 // of Openers, so far
 
 	mu                           sync.Mutex            // guards all below
 	held                         map[string][]*holding // by key
@@ -90,74 +109,138 @@ type world struct {
 
 // holding is one Opener's time with a key, as it saw it.
 type holding struct {
-	from, to time.Time // to is zero while it lasts
+	number   int64
+	from, to time.Time       // to is zero while it lasts
+	present  map[string]bool // ids of Joinings that have said something and not left
 }
 
-// startNode starts node i, the last one at the far end of the cable.
+func newWorld(t *testing.T) *world {
+	e := startEngine(t)
+	w := &world{t: t, engine: e, line: lay(t), held: make(map[string][]*holding)}
+	var err error
+	w.way, err = cable.Pave("127.0.0.1:" + e.port)
+	require.NoError(t, err)
+	t.Cleanup(w.way.Close)
+	for i := range 3 {
+		w.ports, w.admins = append(w.ports, freePort(t)), append(w.admins, freePort(t))
+		w.nodes = append(w.nodes, w.startNode(i))
+	}
+	return w
+}
+
+func (w *world) host(i int) string {
+	if i == 2 {
+		return w.line.Far
+	}
+	return "127.0.0.1"
+}
+
 func (w *world) startNode(i int) *instance {
-	args := []string{"--port", w.ports[i], "--max-guesses", "0", "--heartbeat", "2s", "--drain", "0", "--rate", "0"}
-	if i < len(w.ports)-1 {
-		return start(w.t, append(args, "--cluster", w.engine.url())...)
+	engine := []string{w.engine.url(), "redis://" + w.way.Addr, "redis://" + w.line.Local + ":" + w.engine.port}[i]
+	args := []string{
+		"--host", w.host(i), "--port", w.ports[i], "--admin", w.host(i) + ":" + w.admins[i], "--cluster", engine,
+		"--max-guesses", "0", "--heartbeat", "2s", "--drain", "0", "--rate", "0",
 	}
-	return startCommand(w.t, w.line.Command(program, append(args, "--host", w.line.Far,
-		"--cluster", "redis://"+w.line.Local+":"+w.engine.port)...))
+	if i == 2 {
+		return startCommand(w.t, w.line.Command(program, args...))
+	}
+	return startCommand(w.t, exec.Command(program, args...))
 }
 
-func (w *world) url(i int) string {
-	if i < len(w.ports)-1 {
-		return "ws://127.0.0.1:" + w.ports[i]
-	}
-	return "ws://" + w.line.Far + ":" + w.ports[i]
-}
+func (w *world) url(i int) string { return "ws://" + w.host(i) + ":" + w.ports[i] }
 
 func (w *world) status(i int) int {
-	resp, err := http.Get(strings.Replace(w.url(i), "ws", "http", 1) + "/healthz")
+	resp, err := http.Get("http://" + w.host(i) + ":" + w.ports[i] + "/healthz")
 	require.NoError(w.t, err)
 	_ = resp.Body.Close()
 	return resp.StatusCode
 }
 
-func (w *world) fault(chance *rand.Rand) {
-	i := chance.IntN(len(w.nodes))
-	while := time.Duration(500+chance.IntN(14000)) * time.Millisecond
-	note := func(what string) {
-		w.mu.Lock()
-		w.faults = append(w.faults, what)
-		w.mu.Unlock()
+// agree reports whether nodes, engine and clients have the same Openers, and nobody
+// counts a Joining that is gone.
+func (w *world) agree() bool {
+	keys, joinings := 0, 0
+	for i := range w.nodes {
+		now := scrape(w.t, "http://"+w.host(i)+":"+w.admins[i])
+		keys += int(now["sigver_keys"])
+		joinings += int(now["sigver_joinings"])
 	}
-	switch chance.IntN(6) {
-	case 0:
-		note(fmt.Sprintf("node %d killed", i))
-		_ = w.nodes[i].cmd.Process.Kill()
-		<-w.nodes[i].done
-		w.nodes[i] = w.startNode(i)
-	case 1:
-		note(fmt.Sprintf("node %d stopped for %v", i, while))
-		w.nodes[i].signal(syscall.SIGSTOP)
-		time.Sleep(while)
-		w.nodes[i].signal(syscall.SIGCONT)
-	case 2:
-		note("engine killed")
+	entries := w.engine.keys()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	holders, present := 0, 0
+	for _, all := range w.held {
+		for _, h := range all {
+			if h.to.IsZero() {
+				holders++
+				present += len(h.present)
+			}
+		}
+	}
+	agreed := keys == holders && entries == holders && joinings == 0 && present == 0
+	if !agreed {
+		w.t.Logf("nodes: %d keys, %d Joinings; engine: %d keys; clients: %d keys, %d Joinings", keys, joinings, entries, holders, present)
+	}
+	return agreed
+}
+
+// faults are what can happen to a world. A lease is 10 s.
+var faults = []struct {
+	what       string
+	least, may time.Duration // how long it lasts
+	do         func(w *world, node int, last func())
+}{
+	{"a node is killed", 0, 0, func(w *world, node int, _ func()) {
+		_ = w.nodes[node].cmd.Process.Kill()
+		<-w.nodes[node].done
+		w.nodes[node] = w.startNode(node)
+	}},
+	{"a node is stopped for a moment", 100 * time.Millisecond, 3 * time.Second, (*world).stopNode},
+	{"a node is stopped for longer than its lease", 11 * time.Second, 3 * time.Second, (*world).stopNode},
+	{"the engine is killed", 0, time.Second, func(w *world, _ int, last func()) {
 		w.engine.kill()
-		time.Sleep(while / 10)
+		last()
 		w.engine.run()
-	case 3:
-		note("engine killed and emptied")
+	}},
+	{"the engine is killed and emptied", 0, time.Second, func(w *world, _ int, last func()) {
 		w.engine.kill()
 		w.engine.forget()
-		time.Sleep(while / 10)
+		last()
 		w.engine.run()
-	case 4:
-		note(fmt.Sprintf("engine stopped for %v", while/2))
+	}},
+	{"the engine is stopped", 100 * time.Millisecond, 7 * time.Second, func(w *world, _ int, last func()) {
 		_ = w.engine.cmd.Process.Signal(syscall.SIGSTOP)
-		time.Sleep(while / 2)
+		last()
 		_ = w.engine.cmd.Process.Signal(syscall.SIGCONT)
-	case 5:
-		note(fmt.Sprintf("cable pulled for %v", while))
+	}},
+	{"a node is cut off", time.Second, 13 * time.Second, func(w *world, _ int, last func()) {
 		require.NoError(w.t, w.line.Pull())
-		time.Sleep(while)
+		last()
 		require.NoError(w.t, w.line.Plug())
+	}},
+	{"a node is cut off from the engine", 8 * time.Second, 5 * time.Second, func(w *world, _ int, last func()) {
+		w.way.Hold(true)
+		last()
+		w.way.Hold(false)
+	}},
+}
+
+func (w *world) stopNode(node int, last func()) {
+	w.nodes[node].signal(syscall.SIGSTOP)
+	last()
+	w.nodes[node].signal(syscall.SIGCONT)
+}
+
+func (w *world) fault(kind int, chance *rand.Rand) {
+	f := faults[kind]
+	long, node := f.least, chance.IntN(len(w.nodes))
+	if f.may > 0 {
+		long += time.Duration(chance.Int64N(int64(f.may)))
 	}
+	w.mu.Lock()
+	w.faults = append(w.faults, fmt.Sprintf("%s (%d, %v)", f.what, node, long.Round(time.Millisecond)))
+	w.mu.Unlock()
+	f.do(w, node, func() { time.Sleep(long) })
 }
 
 func (w *world) echoes() int {
@@ -177,12 +260,13 @@ type post struct {
 	Unavailable string
 }
 
-// said is what Joinings say: everything about themselves.
+// said is what Joinings say: everything about themselves. Openers send it back.
 type said struct {
 	Key     string
 	Begun   time.Time // when its connection was made
 	N       int
 	Padding string
+	Opener  int64 `json:",omitempty"` // number of the one who sends it back
 }
 
 func (w *world) dial(ctx context.Context, chance *rand.Rand) (*websocket.Conn, error) {
@@ -240,7 +324,7 @@ func (w *world) opener(ctx context.Context, conn *websocket.Conn, key string, ch
 	if err != nil || p.IsKeyOk == nil || !*p.IsKeyOk {
 		return
 	}
-	h := &holding{from: time.Now()}
+	h := &holding{number: w.numbers.Add(1), from: time.Now(), present: make(map[string]bool)}
 	w.mu.Lock()
 	w.opened++
 	w.held[key] = append(w.held[key], h)
@@ -251,11 +335,22 @@ func (w *world) opener(ctx context.Context, conn *websocket.Conn, key string, ch
 		w.mu.Unlock()
 	}()
 	end := time.Now().Add(time.Duration(1+chance.IntN(20)) * time.Second)
-	for time.Now().Before(end) {
-		p, err := receive(ctx, conn, time.Until(end))
+	for w.quiet.Load() || time.Now().Before(end) {
+		within := time.Until(end)
+		if w.quiet.Load() {
+			within = forgotten
+		}
+		p, err := receive(ctx, conn, within)
 		if err != nil {
 			return
 		}
+		w.mu.Lock()
+		if p.Unavailable != "" {
+			delete(h.present, p.ID.String())
+		} else {
+			h.present[p.ID.String()] = true
+		}
+		w.mu.Unlock()
 		if p.Data == nil {
 			continue
 		}
@@ -263,6 +358,7 @@ func (w *world) opener(ctx context.Context, conn *websocket.Conn, key string, ch
 			w.t.Errorf("the Opener of %s got what was for %s", key, p.Data.Key)
 		}
 		w.check(key, h, p.Data)
+		p.Data.Opener = h.number
 		if write(ctx, conn, map[string]any{"id": p.ID, "data": p.Data}) != nil {
 			return
 		}
@@ -297,8 +393,10 @@ func (w *world) joinings(ctx context.Context, key string, chance *rand.Rand) {
 }
 
 func (w *world) joining(ctx context.Context, conn *websocket.Conn, key string, begun time.Time, chance *rand.Rand) {
+	begun = begun.Round(0) // as JSON has it
+	opener := int64(0)
 	for n := range 1 + chance.IntN(40) {
-		d := said{key, begun, n, strings.Repeat("x", chance.IntN(500))}
+		d := said{Key: key, Begun: begun, N: n, Padding: strings.Repeat("x", chance.IntN(500))}
 		m := map[string]any{"data": d}
 		if n == 0 {
 			m["join"] = key
@@ -320,7 +418,16 @@ func (w *world) joining(ctx context.Context, conn *websocket.Conn, key string, b
 			w.silent(ctx, err)
 			return
 		}
-		if p.Data == nil || *p.Data != d && !(p.Data.Begun.Equal(d.Begun) && p.Data.N == d.N && p.Data.Padding == d.Padding && p.Data.Key == key) {
+		if n == 0 && p.Data != nil {
+			opener = p.Data.Opener
+		}
+		d.Opener = opener
+		if p.Data == nil || !p.Data.Begun.Equal(begun) {
+			w.t.Errorf("%s got back %+v for %+v", key, p.Data, d)
+			return
+		}
+		p.Data.Begun = begun
+		if *p.Data != d {
 			w.t.Errorf("%s got back %+v for %+v", key, p.Data, d)
 			return
 		}

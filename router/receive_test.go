@@ -10,27 +10,40 @@ import (
 	"sigver/router"
 )
 
-// paper is an Engine that grants everything, knows one key of another node, and
-// keeps what is sent. It is for one goroutine.
-type paper struct{ sent [][]byte }
+// paper is an Engine that grants everything unless it is down, knows one key of
+// another node, never answers for another, and keeps what is sent. It is for one
+// goroutine.
+type paper struct {
+	sent [][]byte
+	down bool
+}
 
 const (
 	here  = 1
 	there = 2
 )
 
-func (p *paper) Node() uint64                                       { return here }
-func (p *paper) Claim(_ router.Claim, done func(router.Ref, error)) { done(router.Ref{}, nil) }
-func (p *paper) Release([]byte, router.Ref)                         {}
-func (p *paper) Tenure() (uint32, bool)                             { return 1, true }
-func (p *paper) State() (bool, int)                                 { return true, 2 }
+func (p *paper) Node() uint64               { return here }
+func (p *paper) Release([]byte, router.Ref) {}
+func (p *paper) Tenure() (uint32, bool)     { return 1, true }
+func (p *paper) State() (bool, int)         { return !p.down, 2 }
 
-func (p *paper) LookUp(key []byte, done func(router.Ref, error)) {
-	if string(key) == "theirs" {
-		done(router.Ref{Node: there, Slot: 7, Gen: 7}, nil)
+func (p *paper) Claim(_ router.Claim, done func(router.Ref, error)) {
+	if p.down {
+		done(router.Ref{}, router.ErrDown)
 		return
 	}
-	done(router.Ref{}, router.ErrUnknown)
+	done(router.Ref{}, nil)
+}
+
+func (p *paper) LookUp(key []byte, done func(router.Ref, error)) {
+	switch string(key) {
+	case "theirs":
+		done(router.Ref{Node: there, Slot: 7, Gen: 7}, nil)
+	case "somebody's":
+	default:
+		done(router.Ref{}, router.ErrUnknown)
+	}
 }
 
 func (p *paper) Send(_ router.Ref, frame []byte, _ bool) bool {
@@ -42,10 +55,59 @@ func (p *paper) Send(_ router.Ref, frame []byte, _ bool) bool {
 type direct struct {
 	router.Session
 	recorder
+	later []func() // if not nil: what was posted
 }
 
-// Post runs fn at once.
-func (d *direct) Post(fn func()) { fn() }
+// Post runs fn at once, or keeps it.
+func (d *direct) Post(fn func()) {
+	if d.later != nil {
+		d.later = append(d.later, fn)
+		return
+	}
+	fn()
+}
+
+// While the engine is away keys can be opened, but not those that another client of
+// this node has opened in the same moment.
+func TestTwoOpenAKeyWithoutTheEngine(t *testing.T) {
+	for second, code := range map[string]protocol.CloseCode{"": protocol.KeyExists, "other": protocol.KeyExists, "token": 0} {
+		r := router.New(1, 2)
+		r.Cluster(&paper{down: true}, true)
+		var clients []*direct
+		for _, token := range []string{"token", second} {
+			c := &direct{later: []func(){}}
+			clients = append(clients, c)
+			r.Attach(&c.Session, c)
+			m := protocol.Message{Kind: protocol.Open, Key: []byte("key")}
+			if token != "" {
+				m.Token = []byte(token)
+			}
+			_, err := r.Handle(&c.Session, &m, nil)
+			require.NoError(t, err)
+		}
+		for _, c := range clients {
+			for _, fn := range c.later {
+				fn()
+			}
+		}
+		first, later := clients[0], clients[1]
+		require.Equal(t, code, later.code)
+		if code == 0 {
+			require.Equal(t, protocol.KeyTakenOver, first.code)
+			require.Equal(t, []string{`{"isKeyOk":true}`}, later.sent)
+		} else {
+			require.Zero(t, first.code)
+			require.Equal(t, []string{`{"isKeyOk":false}`}, later.sent)
+		}
+		// And it can be joined, although the engine does not know of it.
+		joining := new(direct)
+		r.Attach(&joining.Session, joining)
+		_, err := r.Handle(&joining.Session, &protocol.Message{Kind: protocol.Join, Key: []byte("key")}, nil)
+		require.NoError(t, err)
+		require.Equal(t, []string{`{"isKeyOk":true}`}, joining.sent)
+		require.NoError(t, r.Check())
+	}
+}
 
 // FuzzReceive gives a node any bytes as frames of another: whatever they say, its
 // tables stay in order, and nothing is left when its clients are gone.
@@ -60,13 +122,14 @@ func FuzzReceive(f *testing.F) {
 	}
 	join := frame(1, 1, 9, 0, "\x01\"data\"")
 	f.Add(join)
-	f.Add(append(join, frame(4, 4, 9, 1, `1`)...))
-	f.Add(append(join, frame(5, 4, 9, 0, "")...))
+	f.Add(append(join, frame(4, 5, 9, 1, `1`)...))
+	f.Add(append(join, frame(5, 5, 9, 0, "")...))
 	f.Add(frame(2, 2, 9, 0, ""))
 	f.Add(append(frame(2, 2, 9, 0, ""), frame(4, 2, 9, 1, `{"isKeyOk":true}`)...))
 	f.Add(frame(3, 2, 0, 0, "\x0f\xaaKEY_UNKNOWN"))
+	f.Add(frame(2, 4, 9, 0, ""))
 	for kind := byte(0); kind < 16; kind++ {
-		for to := range uint32(5) {
+		for to := range uint32(6) {
 			f.Add(frame(kind, to, 9, 1, "\x01"))
 		}
 	}
@@ -86,6 +149,7 @@ func FuzzReceive(f *testing.F) {
 		handle(protocol.Message{Kind: protocol.Open, Key: []byte("ours")})   // in slot 1
 		handle(protocol.Message{Kind: protocol.Join, Key: []byte("theirs")}) // in slot 2
 		r.Ask(there, []byte("?"), func([]byte, error) {})                    // in slot 3
+		handle(protocol.Message{Kind: protocol.Join, Key: []byte("somebody's")})
 
 		_ = r.Receive(there, frames)
 		require.NoError(t, r.Check())

@@ -1,0 +1,164 @@
+package cluster_test
+
+import (
+	"encoding/hex"
+	"log/slog"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sigver/cluster"
+	"sigver/protocol"
+	"sigver/router"
+	"sigver/soak/cable"
+)
+
+// pave makes a way to the engine on which its answers can be lost.
+func pave(t *testing.T, engine string) (way *cable.Way, port string) {
+	t.Helper()
+	way, err := cable.Pave("127.0.0.1:" + engine)
+	require.NoError(t, err)
+	t.Cleanup(way.Close)
+	_, port, _ = strings.Cut(way.Addr, ":")
+	return way, port
+}
+
+func ask(t *testing.T, port string, command ...string) string {
+	t.Helper()
+	out, err := exec.Command("redis-cli", append([]string{"-p", port}, command...)...).Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(out))
+}
+
+// end is how c has ended, or 0.
+func (c *client) end() protocol.CloseCode {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.code
+}
+
+func (c *client) wantEnd(code protocol.CloseCode) {
+	c.t.Helper()
+	require.Eventually(c.t, func() bool { return c.end() != 0 }, patience, 10*time.Millisecond)
+	require.Equal(c.t, code, c.end())
+}
+
+func (c *client) wantOpen() {
+	c.t.Helper()
+	require.Eventually(c.t, func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.told
+	}, patience, time.Millisecond)
+	require.True(c.t, c.opened)
+}
+
+// A takeover whose answer is lost has happened all the same: whose key it was does
+// not go on as if it still were.
+func TestALostAnswerLeavesNoSecondOpener(t *testing.T) {
+	port := startEngine(t)
+	way, detour := pave(t, port)
+	here, there := startNode(t, port), startNode(t, detour)
+	var clients sync.WaitGroup
+	old := here.enter(t, "key", 1, &clients)
+	old.open("token")
+	old.wantOpen()
+	way.LoseAnswers(true)
+	heir := there.enter(t, "key", 2, &clients)
+	heir.open("token")
+	old.wantEnd(protocol.KeyTakenOver)
+	heir.wantEnd(protocol.TryAgainLater)
+	way.LoseAnswers(false)
+	require.Eventually(t, func() bool { return entries(t, port) == 0 }, patience, 50*time.Millisecond)
+	clients.Wait()
+	here.Close()
+	there.Close()
+}
+
+// A node whose lease was not there, for whatever reason, does not count on its keys
+// until it has claimed them again.
+func TestALeaseThatWasNotThere(t *testing.T) {
+	port := startEngine(t)
+	n := startNode(t, port)
+	var clients sync.WaitGroup
+	c := n.enter(t, "key", 1, &clients)
+	c.open("")
+	c.wantOpen()
+	before, sure := n.Tenure()
+	require.True(t, sure)
+	require.Equal(t, "1", ask(t, port, "del", "sigver:n:"+n.Name()))
+	require.Eventually(t, func() bool {
+		now, sure := n.Tenure()
+		return sure && now > before
+	}, patience, 10*time.Millisecond)
+	joining := func() bool {
+		j := n.enter(t, "key", 2, &clients)
+		j.join()
+		require.Eventually(t, func() bool { j.mu.Lock(); defer j.mu.Unlock(); return j.told }, patience, time.Millisecond)
+		j.Post(j.leave)
+		return j.opened
+	}
+	require.Eventually(t, joining, patience, 10*time.Millisecond)
+	c.Post(c.leave)
+	clients.Wait()
+	n.Close()
+}
+
+// Where the engine has forgotten everything, no key gets a second Opener: who has
+// it is asked first.
+func TestAForgottenKeyIsNobodyElses(t *testing.T) {
+	port := startEngine(t)
+	a, b := startNode(t, port), startNode(t, port)
+	var clients sync.WaitGroup
+	first := a.enter(t, "key", 1, &clients)
+	first.open("")
+	first.wantOpen()
+	ask(t, port, "flushall")
+	for name := 2; entries(t, port) == 0; name++ {
+		second := b.enter(t, "key", name, &clients)
+		second.open("")
+		second.wantEnd(protocol.TryAgainLater)
+	}
+	require.Eventually(t, func() bool {
+		third := b.enter(t, "key", -1, &clients)
+		third.open("")
+		require.Eventually(t, func() bool { return third.end() != 0 }, patience, time.Millisecond)
+		return third.end() == protocol.KeyExists
+	}, patience, 100*time.Millisecond, "others are served again")
+	require.Equal(t, 1, entries(t, port))
+	require.Zero(t, first.end())
+	require.NotEmpty(t, ask(t, port, "get", "sigver:secret"), "the proof of the secret is back")
+	first.Post(first.leave)
+	clients.Wait()
+	a.Close()
+	b.Close()
+}
+
+// What waits at a worker is bounded: who would wait too long is told so, and what
+// has to be sent is not lost.
+func TestTooMuchToDo(t *testing.T) {
+	port := startEngine(t)
+	c, err := cluster.Open(cluster.Config{URL: "redis://127.0.0.1:" + port, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	n := &node{Cluster: c, router: router.New(2, 3)}
+	n.router.Cluster(c, false)
+	require.NoError(t, c.Run(n.router))
+	defer c.Close()
+	ask(t, port, "client", "pause", "1000", "all")
+	refused, answered := 0, make(chan error, 1<<20)
+	const looks = 200_000
+	for i := range looks {
+		c.LookUp([]byte(hex.EncodeToString([]byte{byte(i), byte(i >> 8), byte(i >> 16)})), func(_ router.Ref, err error) { answered <- err })
+	}
+	for range looks {
+		if err := <-answered; err == router.ErrDown {
+			refused++
+		}
+	}
+	require.Greater(t, refused, looks/4)
+	require.Less(t, refused, looks, "some had room")
+}
