@@ -98,20 +98,24 @@ func (s *Set) GoAway() {
 	s.each((*Conn).GoAway)
 }
 
-// GoAwaySome is GoAway for n open connections. It returns how many are left. Loop
-// only.
-func (s *Set) GoAwaySome(n int) (left int) {
+// GoAwaySome is GoAway for n open connections. It returns how many of those are
+// left, and how many are on their way to be open. Loop only.
+func (s *Set) GoAwaySome(n int) (open, entering int) {
 	s.each(func(c *Conn) {
-		switch {
-		case c.state != stateOpen:
-		case n > 0:
-			n--
-			c.GoAway()
-		default:
-			left++
+		switch c.state {
+		case stateProxied, stateHello, stateQueued, stateAway, stateHandshake:
+			entering++
+		case stateOpen:
+			if n > 0 {
+				n--
+				c.GoAway()
+			} else {
+				open++
+			}
+		case stateClosing, stateClosed:
 		}
 	})
-	return left
+	return open, entering
 }
 
 // Drop closes all connections as they are. Loop only.

@@ -300,7 +300,8 @@ func TestConnectionsDoNotCostGoroutines(t *testing.T) {
 		conns = append(conns, c)
 	}
 	require.Eventually(t, func() bool { return s.Connections() == 500 }, patience, time.Millisecond)
-	require.LessOrEqual(t, runtime.NumGoroutine(), goroutines)
+	// Others have some now and then: the runtime, the test itself.
+	require.LessOrEqual(t, runtime.NumGoroutine(), goroutines+10)
 }
 
 func TestStopCutsOffWhoDoesNotLeave(t *testing.T) {

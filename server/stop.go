@@ -7,8 +7,14 @@ import (
 	"time"
 )
 
-// drainTick is how often some clients are sent away while the server drains.
-const drainTick = 125 * time.Millisecond
+const (
+	// drainTick is how often some clients are sent away while the server drains.
+	drainTick = 125 * time.Millisecond
+	// enterTime is how long those who were accepted before the end may take to come
+	// in, to be sent away as the others are. Refusing them would be a gap between
+	// this server and the next.
+	enterTime = time.Second
+)
 
 // stop ends all connections: no new ones, 1001 to each in the course of drain, and
 // what is not gone stopTimeout later is cut off.
@@ -36,14 +42,21 @@ func (s *Server) stop() {
 // at the next server in one instant: as many each tick, but one at least, so that
 // a few of them do not make it wait.
 func (s *Server) sendAway() {
-	var left atomic.Int64
-	left.Store(s.admitted.Load())
-	for ticks := int64(s.drain / drainTick); ticks > 0 && left.Load() > 0; ticks-- {
-		each := int(left.Swap(0)/ticks/int64(len(s.workers))) + 1
-		s.onEveryLoop(func(w *worker) { left.Add(int64(w.clients.GoAwaySome(each))) })
-		if left.Load() > 0 {
-			time.Sleep(drainTick)
+	entered := time.Now().Add(min(enterTime, s.drain))
+	left := s.admitted.Load()
+	for ticks := int64(s.drain / drainTick); ticks > 0; ticks-- {
+		each := int(left/ticks/int64(len(s.workers))) + 1
+		var open, entering atomic.Int64
+		s.onEveryLoop(func(w *worker) {
+			o, e := w.clients.GoAwaySome(each)
+			open.Add(int64(o))
+			entering.Add(int64(e))
+		})
+		left = open.Load()
+		if left == 0 && (entering.Load() == 0 || time.Now().After(entered)) {
+			return
 		}
+		time.Sleep(drainTick)
 	}
 }
 
