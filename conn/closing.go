@@ -8,7 +8,7 @@ func (c *Conn) leave() {
 		return
 	}
 	c.beginClosing()
-	c.events.Leaving(c.code)
+	c.events().Leaving(c.code)
 }
 
 // beginClosing gives the last bytes, which are queued, and the client's answer
@@ -44,7 +44,7 @@ func (c *Conn) lost() {
 		return
 	case stateOpen:
 		c.state = stateClosing
-		c.events.Leaving(Lost)
+		c.events().Leaving(Lost)
 	}
 	c.close()
 }
@@ -58,7 +58,7 @@ func (c *Conn) close() {
 // gone says that c has no socket any more.
 func (c *Conn) gone() {
 	c.leaveSet()
-	c.events.Closed()
+	c.events().Closed()
 }
 
 func (c *Conn) leaveSet() {

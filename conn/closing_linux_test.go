@@ -353,14 +353,14 @@ func TestAClientThatHalfClosesFirst(t *testing.T) {
 func TestServeOnAClosedLoopClosesTheDescriptor(t *testing.T) {
 	dead, err := poller.Open(func(error) {})
 	require.NoError(t, err)
-	set, err := conn.NewSet(dead, &generous, nil)
+	set, err := conn.NewSet(dead, &generous, nil, nil)
 	require.NoError(t, err)
 	require.NoError(t, dead.Close())
 	files := openFiles(t)
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
 	c := &client{fd: fds[1]}
-	require.ErrorIs(t, set.Serve(&c.Conn, fds[0], c), poller.ErrClosed)
+	require.ErrorIs(t, set.Serve(&c.Conn, fds[0]), poller.ErrClosed)
 	require.Zero(t, set.Len())
 	require.Zero(t, c.closed)
 	c.Ready() // is nobody's any more

@@ -54,8 +54,7 @@ const Lost protocol.CloseCode = 1006
 // loop.
 type Conn struct {
 	// Immutable after Serve.
-	set    *Set
-	events Events
+	set *Set
 
 	// Loop only. Times are milliseconds of the set's clock.
 	in         *input  // what the client has begun to send; nil between messages
@@ -67,7 +66,7 @@ type Conn struct {
 	pinged     bool // since it was last heard
 	peerClosed bool // its close frame has arrived: nothing more will
 	inputEnded bool // the byte stream itself has ended
-	stream     bool // Server-Sent Events, not WebSocket; immutable once open
+	stream     bool // Server-Sent Events, not WebSocket; immutable after Serve
 
 	// Guarded by mu.
 	closing bool               // the close frame is in out; nothing may follow it
@@ -78,6 +77,12 @@ type Conn struct {
 	mu      sync.Mutex
 	out     *output // unsent bytes; nil when there are none
 }
+
+// events is c's owner.
+func (c *Conn) events() Events { return c.set.events(c) }
+
+// IsStream reports whether c was made by ServeStream. It does not change.
+func (c *Conn) IsStream() bool { return c.stream }
 
 // Set is the set that serves c. It does not change.
 func (c *Conn) Set() *Set { return c.set }

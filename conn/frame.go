@@ -108,7 +108,7 @@ func (c *Conn) message(text []byte) {
 		c.fail(protocol.InvalidPayload, "the text is not valid UTF-8")
 		return
 	}
-	if err := c.events.Message(text); err != nil {
+	if err := c.events().Message(text); err != nil {
 		c.failFor(err)
 	}
 }

@@ -67,7 +67,7 @@ func (c *Conn) handshake(b []byte) int {
 	}
 	answer, refusal := c.set.upgrade.answer(header)
 	if refusal == nil {
-		refusal = c.events.Opening(header)
+		refusal = c.events().Opening(header)
 	}
 	if refusal != nil {
 		c.refuse(refusal)

@@ -46,16 +46,17 @@ var generous = conn.Limits{
 type loop struct {
 	t testing.TB
 	*poller.Loop
-	set *conn.Set
+	set    *conn.Set
+	owners map[*conn.Conn]conn.Events // loop only
 }
 
 func newLoop(t testing.TB, limits conn.Limits) *loop {
 	t.Helper()
-	l := &loop{t: t}
+	l := &loop{t: t, owners: make(map[*conn.Conn]conn.Events)}
 	var err error
 	l.Loop, err = poller.Open(func(err error) { t.Errorf("loop died: %v", err) })
 	require.NoError(t, err)
-	l.do(func() { l.set, err = conn.NewSet(l.Loop, &limits, nil) })
+	l.do(func() { l.set, err = conn.NewSet(l.Loop, &limits, l.owner, nil) })
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		l.do(l.set.Drop)
@@ -63,6 +64,14 @@ func newLoop(t testing.TB, limits conn.Limits) *loop {
 	})
 	return l
 }
+
+// owned notes who c's events are for. Loop only.
+func (l *loop) owned(c *conn.Conn, events conn.Events) *conn.Conn {
+	l.owners[c] = events
+	return c
+}
+
+func (l *loop) owner(c *conn.Conn) conn.Events { return l.owners[c] }
 
 // do runs f while the loop waits for it: as if on the loop, and without the loop
 // getting in between. A failed requirement ends f's own goroutine, not the loop's.
@@ -126,7 +135,7 @@ func (c *client) Closed()                         { c.closed++ }
 // serve connects a client. Loop only.
 func (l *loop) serve() *client {
 	c := l.pair()
-	require.NoError(l.t, l.set.Serve(&c.Conn, c.near, c))
+	require.NoError(l.t, l.set.Serve(l.owned(&c.Conn, c), c.near))
 	return c
 }
 
@@ -201,7 +210,7 @@ func (l *loop) dial(t testing.TB) (*client, *net.TCPConn) {
 	t.Cleanup(func() { _ = dialed.Close() })
 	c := &client{fd: -1}
 	require.Eventually(t, func() bool { c.near, err = poller.Accept(listener); return err == nil }, patience, time.Millisecond)
-	l.do(func() { require.NoError(t, l.set.Serve(&c.Conn, c.near, c)) })
+	l.do(func() { require.NoError(t, l.set.Serve(l.owned(&c.Conn, c), c.near)) })
 	_, err = io.WriteString(dialed, request)
 	require.NoError(t, err)
 	require.NoError(t, dialed.SetDeadline(time.Now().Add(patience)))
@@ -354,7 +363,7 @@ func (l *loop) echoes() (from, to *echo) {
 		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 		require.NoError(l.t, err)
 		e.fd = fds[1]
-		require.NoError(l.t, l.set.Serve(&e.Conn, fds[0], e))
+		require.NoError(l.t, l.set.Serve(l.owned(&e.Conn, e), fds[0]))
 		e.pass([]byte(request))
 		e.drain(make([]byte, 4096))
 	}

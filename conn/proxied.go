@@ -29,8 +29,8 @@ var (
 
 // ServeProxied is Serve for a connection that begins with a header of the PROXY
 // protocol. What that says, Events.Proxied is told. Loop only.
-func (s *Set) ServeProxied(c *Conn, fd int, events Events) error {
-	if err := s.Serve(c, fd, events); err != nil {
+func (s *Set) ServeProxied(c *Conn, fd int) error {
+	if err := s.Serve(c, fd); err != nil {
 		return err
 	}
 	c.state = stateProxied
@@ -49,7 +49,7 @@ func (c *Conn) proxyHeader(b []byte) int {
 		return 0
 	}
 	client, ok := readProxyHeader(b[:size])
-	if !ok || !c.events.Proxied(client) {
+	if !ok || !c.events().Proxied(client) {
 		c.close()
 		return 0
 	}

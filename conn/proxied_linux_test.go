@@ -26,7 +26,7 @@ const localHeader = "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"
 // proxiedClient is serve for a connection of a proxy. Loop only.
 func (l *loop) proxiedClient() *client {
 	c := l.pair()
-	require.NoError(l.t, l.set.ServeProxied(&c.Conn, c.near, c))
+	require.NoError(l.t, l.set.ServeProxied(l.owned(&c.Conn, c), c.near))
 	return c
 }
 

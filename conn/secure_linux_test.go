@@ -72,7 +72,7 @@ func (l *secureLoop) connect(t testing.TB) (*client, net.Conn) {
 	require.NoError(t, dialed.SetDeadline(time.Now().Add(patience)))
 	c := &client{fd: -1}
 	require.Eventually(t, func() bool { c.near, err = poller.Accept(l.listener); return err == nil }, patience, time.Millisecond)
-	l.do(func() { require.NoError(t, l.set.Serve(&c.Conn, c.near, c)) })
+	l.do(func() { require.NoError(t, l.set.Serve(l.owned(&c.Conn, c), c.near)) })
 	return c, dialed
 }
 

@@ -30,6 +30,7 @@ type Set struct {
 
 	loop   *poller.Loop
 	limits *Limits
+	events func(*Conn) Events
 	onTick func()
 
 	conns  []*Conn         // in no order; Conn.index is the place
@@ -51,11 +52,14 @@ type Set struct {
 }
 
 // NewSet makes the set of loop's connections. limits must not change any more.
-// onTick, unless nil, is called some times a second, on the loop.
-func NewSet(loop *poller.Loop, limits *Limits, onTick func()) (*Set, error) {
+// events finds a connection's owner, always the same; a pointer to it in each Conn
+// would take 16 bytes, and who embeds a Conn knows where it is. onTick, unless nil,
+// is called some times a second, on the loop.
+func NewSet(loop *poller.Loop, limits *Limits, events func(*Conn) Events, onTick func()) (*Set, error) {
 	s := &Set{
 		loop:   loop,
 		limits: limits,
+		events: events,
 		onTick: onTick,
 		start:  time.Now(),
 		buf:    make([]byte, readSize),
@@ -65,11 +69,11 @@ func NewSet(loop *poller.Loop, limits *Limits, onTick func()) (*Set, error) {
 
 // Serve makes c, which must be zero, the connection of fd. fd is a connected,
 // non-blocking socket and c's from here on: it is closed even if an error is
-// returned. In that case events is not used. Loop only.
-func (s *Set) Serve(c *Conn, fd int, events Events) error {
+// returned. In that case its events are not told. Loop only.
+func (s *Set) Serve(c *Conn, fd int) error {
 	s.setClock()
 	s.stats.Accepted++
-	c.begin(s, events)
+	c.begin(s)
 	c.deadline = s.after(s.limits.Handshake)
 	if s.TLS != nil {
 		c.state = stateHello
@@ -82,8 +86,8 @@ func (s *Set) Serve(c *Conn, fd int, events Events) error {
 	return nil
 }
 
-func (c *Conn) begin(s *Set, events Events) {
-	c.set, c.events, c.fd = s, events, -1
+func (c *Conn) begin(s *Set) {
+	c.set, c.fd = s, -1
 	c.heard = s.now
 	c.allowance = float32(s.limits.Burst)
 }

@@ -12,13 +12,13 @@ const keepAlive = ":\n\n"
 // ServeStream makes c, which must be zero, a stream to the client of v: head
 // is the first that it gets, the HTTP header and what has to come before any
 // message. v is c's from here on, and closed even if an error is returned. In
-// that case events is not used. There is no Events.Opening: who calls this has
+// that case its events are not told. There is no Events.Opening: who calls this has
 // admitted the client. Loop only.
-func (s *Set) ServeStream(c *Conn, v *Visitor, head []byte, events Events) error {
-	if err := s.resume(c, v, events); err != nil {
+func (s *Set) ServeStream(c *Conn, v *Visitor, head []byte) error {
+	c.stream = true
+	if err := s.resume(c, v); err != nil {
 		return err
 	}
-	c.stream = true
 	c.state = stateOpen
 	c.deadline = s.after(s.limits.Idle)
 	c.queue(head)

@@ -20,7 +20,7 @@ func (l *loop) stream() *client {
 	visiting.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	require.NotNil(l.t, visiting.visitor)
 	c := &client{fd: visiting.fd}
-	require.NoError(l.t, l.set.ServeStream(&c.Conn, visiting.visitor, []byte(head), c))
+	require.NoError(l.t, l.set.ServeStream(l.owned(&c.Conn, c), visiting.visitor, []byte(head)))
 	got, ended := c.receive()
 	require.Equal(l.t, head, got)
 	require.False(l.t, ended)
@@ -157,7 +157,7 @@ func TestAStreamOverTLS(t *testing.T) {
 	wantBytes(t, visiting.visitor, visit)
 
 	c := new(client)
-	l.do(func() { require.NoError(t, l.set.ServeStream(&c.Conn, visiting.visitor, []byte(head), c)) })
+	l.do(func() { require.NoError(t, l.set.ServeStream(l.owned(&c.Conn, c), visiting.visitor, []byte(head))) })
 	wantBytes(t, wss, head)
 	l.do(func() { c.Send([]byte("secret")) })
 	wantBytes(t, wss, "data: secret\n\n")
@@ -173,7 +173,7 @@ func TestAStreamToAClientThatIsGone(t *testing.T) {
 		visiting.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 		require.NoError(t, visiting.visitor.Close())
 		c := new(client)
-		require.Error(t, l.set.ServeStream(&c.Conn, visiting.visitor, []byte(head), c))
+		require.Error(t, l.set.ServeStream(l.owned(&c.Conn, c), visiting.visitor, []byte(head)))
 		require.Zero(t, l.set.Len())
 		visiting.hangUp()
 	})

@@ -47,7 +47,7 @@ func (c *Conn) handOver(request []byte) {
 		v.Conn = v.secure.tls
 	}
 	c.leaveSet()
-	c.events.Visit(v)
+	c.events().Visit(v)
 }
 
 // takeBack returns v's socket and what encrypts on it. v is used up, even if
@@ -64,9 +64,9 @@ func (v *Visitor) takeBack() (int, *secure, error) {
 // ServeVisitor makes c, which must be zero, the connection of v once more, from
 // which request was read: a client may ask for a WebSocket on a connection that
 // it used for something else before. v is c's from here on, and closed even if an
-// error is returned. In that case events is not used. Loop only.
-func (s *Set) ServeVisitor(c *Conn, v *Visitor, request []byte, events Events) error {
-	if err := s.resume(c, v, events); err != nil {
+// error is returned. In that case its events are not told. Loop only.
+func (s *Set) ServeVisitor(c *Conn, v *Visitor, request []byte) error {
+	if err := s.resume(c, v); err != nil {
 		return err
 	}
 	s.setClock()
@@ -76,12 +76,12 @@ func (s *Set) ServeVisitor(c *Conn, v *Visitor, request []byte, events Events) e
 }
 
 // resume makes c the connection of v.
-func (s *Set) resume(c *Conn, v *Visitor, events Events) error {
+func (s *Set) resume(c *Conn, v *Visitor) error {
 	fd, sec, err := v.takeBack()
 	if err != nil {
 		return err
 	}
-	c.begin(s, events)
+	c.begin(s)
 	if sec != nil {
 		c.input().secure = sec
 	}

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"unsafe"
+
 	"sigver/conn"
 	"sigver/protocol"
 	"sigver/router"
@@ -9,8 +11,17 @@ import (
 // client is one accepted connection: its transport, and its place among the
 // keys. Both are part of it, so that a client is one allocation.
 type client struct {
-	conn.Conn
+	conn.Conn // first, for eventsOf
 	router.Session
+}
+
+// eventsOf is what c is the first field of. A Conn has no pointer to it: there are
+// very many, and most of them are idle.
+func eventsOf(c *conn.Conn) conn.Events {
+	if c.IsStream() {
+		return (*stream)(unsafe.Pointer(c))
+	}
+	return (*client)(unsafe.Pointer(c))
 }
 
 // worker is whose loop the client is on.

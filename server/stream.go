@@ -153,7 +153,7 @@ func (w *worker) serveStream(v *visitor, head []byte) {
 	head = protocol.AppendAuthEvent(head, tokenTextFor(st.token, s.node()))
 	s.streams.add(st)
 	v.becomeSocket(w, &st.client)
-	if err := w.clients.ServeStream(&st.Conn, v.Visitor, head, st); err != nil {
+	if err := w.clients.ServeStream(&st.Conn, v.Visitor, head); err != nil {
 		s.streams.remove(st)
 		s.admitted.Add(-1)
 		w.leaveAddress(&st.client)

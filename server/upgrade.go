@@ -56,7 +56,7 @@ func (s *Server) anyWorker() *worker {
 func (w *worker) serveVisitor(v *visitor, request []byte) {
 	c := new(client)
 	v.becomeSocket(w, c)
-	if err := w.clients.ServeVisitor(&c.Conn, v.Visitor, request, c); err != nil {
+	if err := w.clients.ServeVisitor(&c.Conn, v.Visitor, request); err != nil {
 		w.leaveAddress(c)
 		w.notServed(err)
 	}

@@ -43,7 +43,7 @@ func newWorker(s *Server, listener int, tls *tls.Config) (*worker, error) {
 	}
 	w := &worker{server: s, loop: loop, listener: listener, closes: make(map[protocol.CloseCode]uint64),
 		entered: make(map[*client]*admission.Address)}
-	w.clients, err = conn.NewSet(loop, s.limits, w.tick)
+	w.clients, err = conn.NewSet(loop, s.limits, eventsOf, w.tick)
 	if err != nil {
 		return nil, errors.Join(err, loop.Close())
 	}
@@ -95,9 +95,9 @@ func (w *worker) serve(fd int) {
 	w.server.sockets.Add(1)
 	var err error
 	if proxied {
-		err = w.clients.ServeProxied(&c.Conn, fd, c)
+		err = w.clients.ServeProxied(&c.Conn, fd)
 	} else {
-		err = w.clients.Serve(&c.Conn, fd, c)
+		err = w.clients.Serve(&c.Conn, fd)
 	}
 	if err != nil {
 		w.leaveAddress(c)
