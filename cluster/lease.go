@@ -75,9 +75,11 @@ func (c *Cluster) renew() error {
 
 	before := c.memory.Swap(&memory)
 	forgotten := before != nil && *before != memory
-	// Without an old lease others may have seen that there is none. An engine that
-	// has forgotten says nothing of that.
-	lapsed := before != nil && rueidis.IsRedisNil(answers[0].Error()) && !forgotten
+	// Others may have seen that there was no lease, if there is none, or was none until
+	// an earlier renewal arrived of which nothing was heard: that is a matter of time.
+	// An engine that has forgotten says nothing of the kind.
+	absent := rueidis.IsRedisNil(answers[0].Error()) || !c.leased()
+	lapsed := before != nil && absent && !forgotten
 	back := before != nil && !c.up.Load()
 	if forgotten {
 		// Others may count on leases of before: until those are over, a key that
