@@ -45,6 +45,9 @@ func buildAndRun(m *testing.M) int {
 	program = filepath.Join(dir, "sigver")
 	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "sigver")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as the Makefile builds it
+	if raced {
+		build = exec.Command("go", "build", "-race", "-o", program, "sigver")
+	}
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "building sigver:", err)
@@ -89,6 +92,9 @@ func startCommand(t testing.TB, cmd *exec.Cmd) *instance {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		<-s.done
+		if raced && strings.Contains(s.logged(), "DATA RACE") {
+			t.Errorf("the server has a data race")
+		}
 		if t.Failed() {
 			t.Logf("log of the server:\n%s", s.logged())
 		}
