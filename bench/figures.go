@@ -48,6 +48,7 @@ func (m *measurement) conclude() error {
 		}
 	}
 	m.lost()
+	m.undone()
 	if latency != nil {
 		r.Latency = distribution(m.latency, latency)
 	}
@@ -97,6 +98,28 @@ func (m *measurement) lost() {
 	if n := sent - arrived; n > 0 {
 		m.fault("lost", n)
 		m.note("%s of %s messages were sent and never arrived.", humanize.Comma(n), humanize.Comma(sent))
+	}
+}
+
+// undone counts what was asked for and neither came about nor failed. A relay has
+// as much to do as there is time.
+func (m *measurement) undone() {
+	if m.kind == wire.Relay || m.kind == wire.HotKey {
+		return
+	}
+	var over int64
+	for _, d := range m.fleet.drivers {
+		switch {
+		case d.idle:
+		case d.outcome == nil || d.outcome.Stopped:
+			return
+		default:
+			over += d.outcome.Tick.Operations + d.outcome.Failed
+		}
+	}
+	if n := int64(m.pairs) - over; n > 0 {
+		m.fault("not done", n)
+		m.note("Of %s %ss, %s were never begun or have no end.", comma(m.pairs), m.operation, humanize.Comma(n))
 	}
 }
 

@@ -106,8 +106,8 @@ func (o *options) measure(ctx context.Context, s *subject, sp spec) (*report.Sce
 	if errors.Is(err, errStopped) {
 		m.result.Notes = append(m.result.Notes, "Stopped before the end.")
 	}
-	if err != nil && m.result.Seconds == 0 {
-		m.to = m.mark()
+	if err != nil {
+		m.endFigures()
 	}
 	return m.result, errors.Join(err, m.conclude())
 }
@@ -337,7 +337,7 @@ func (m *measurement) await(done func() bool, limit time.Duration) error {
 
 // stop lets the drivers say what they have.
 func (m *measurement) stop() error {
-	m.to = m.mark()
+	m.endFigures()
 	if err := m.fleet.tell(wire.Command{Stop: true}); err != nil {
 		return err
 	}
@@ -353,6 +353,13 @@ func (m *measurement) stop() error {
 		}
 	}
 	return errStopped
+}
+
+// endFigures ends them here, unless they have ended before.
+func (m *measurement) endFigures() {
+	if m.to.at.IsZero() {
+		m.to = m.mark()
+	}
 }
 
 func (m *measurement) mark() mark {

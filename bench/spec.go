@@ -139,6 +139,9 @@ func (s *spec) plans(o *options, targets []string, drivers int) []wire.Plan {
 		drivers = 1
 	}
 	drivers = min(drivers, s.pairs)
+	if s.atOnce > 0 {
+		drivers = min(drivers, s.atOnce) // one that may have none at once would do nothing
+	}
 	nonce := rand.Uint32()
 	plans := make([]wire.Plan, drivers)
 	for i := range plans {

@@ -210,6 +210,7 @@ func (d *driver) end(stopped bool) {
 		Errors:   d.tally.kinds,
 		Examples: d.tally.examples,
 		Stopped:  stopped,
+		Failed:   d.tally.failed,
 		Sent:     d.tally.sent,
 		Arrived:  d.tally.arrived,
 	}

@@ -40,7 +40,7 @@ func (s *joins) got(c *conn, m *message) {
 	p := c.pair
 	switch {
 	case m.unavailable && c == p.opener:
-	case !m.answered:
+	case !m.answered || c.deadline == 0 || c.state != open:
 		s.d.unexpected(m, "a join")
 	case !m.keyOK:
 		c.fail(faultKey, "of a join")
@@ -50,6 +50,7 @@ func (s *joins) got(c *conn, m *message) {
 	default:
 		s.d.tally.operations++
 		s.d.tally.took(s.d.now - c.began)
+		p.stage = exchanged
 		c.close()
 	}
 }
@@ -65,6 +66,9 @@ func (s *joins) gone(c *conn, clean bool) {
 	}
 	p.drop()
 	if p.stage != failed {
+		if p.stage != exchanged {
+			s.d.tally.failed++
+		}
 		p.stage = failed // it is over
 		s.active--
 		s.fill()

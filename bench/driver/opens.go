@@ -65,6 +65,7 @@ func (s *idle) got(c *conn, m *message) {
 func (s *idle) gone(c *conn, clean bool) {
 	if !s.full {
 		if c.deadline != 0 {
+			s.d.tally.failed++
 			s.active--
 			s.fill()
 		}
@@ -132,8 +133,12 @@ func (s *churn) got(c *conn, m *message) {
 }
 
 func (s *churn) gone(_ *conn, clean bool) {
-	if clean && !s.again {
+	switch {
+	case s.again:
+	case clean:
 		s.d.tally.operations++
+	default:
+		s.d.tally.failed++
 	}
 	s.active--
 	s.fill()

@@ -274,6 +274,7 @@ func (s *sessions) gone(c *conn, clean bool) {
 func (s *sessions) fail(p *pair) {
 	active := p.stage != waiting && p.stage != exchanged
 	p.stage = failed
+	s.d.tally.failed++
 	p.drop()
 	s.over(p, active)
 }

@@ -33,6 +33,7 @@ const examplesOfAKind = 2
 // tally counts what happens.
 type tally struct {
 	operations int64
+	failed     int64 // operations that came to nothing
 	errors     int64
 	kinds      map[string]int64
 	examples   []string

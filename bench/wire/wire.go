@@ -105,6 +105,7 @@ type Outcome struct {
 	Examples []string         `json:"examples,omitempty"` // of errors, in words
 	Latency  []byte           `json:"latency,omitempty"`  // HDR histogram, V2 encoding, in LatencyUnit
 	Stopped  bool             `json:"stopped,omitempty"`  // by Stop or GiveUp, before the end
+	Failed   int64            `json:"failed,omitempty"`   // operations that were begun and came to nothing
 
 	// Messages with data. What was sent and did not arrive, whole or not, here
 	// or at another driver, is lost.
