@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,4 +85,54 @@ func TestAnInterruptWhileIdleLeavesTheFigures(t *testing.T) {
 	require.ErrorIs(t, err, errStopped)
 	require.Positive(t, r.Scenarios[0].FillSeconds)
 	require.Equal(t, r.Scenarios[0].FillSeconds, r.Scenarios[0].Seconds)
+}
+
+// A server that could do more does not excuse drivers that could not.
+func TestTheBottleneckIsNamed(t *testing.T) {
+	closed := spec{kind: wire.Relay, operation: "relay"}
+	cases := []struct {
+		name    string
+		spec    spec
+		cores   []int // of the server
+		loops   int
+		server  float64 // cores that it used
+		driver  float64
+		invalid bool
+		note    string
+	}{
+		{name: "a driver with time", spec: closed, cores: []int{0}, server: 0.5, driver: 0.8},
+		{name: "one core, used up", spec: closed, cores: []int{0}, server: 0.95, driver: 0.99},
+		{name: "two cores, one used", spec: closed, cores: []int{0, 1}, server: 0.95, driver: 0.99, invalid: true},
+		{name: "two cores, used up", spec: closed, cores: []int{0, 1}, server: 1.85, driver: 0.99},
+		{name: "two cores for one loop", spec: closed, cores: []int{0, 1}, loops: 1, server: 0.95, driver: 0.99},
+		{name: "one core for two loops", spec: closed, cores: []int{0}, loops: 2, server: 0.95, driver: 0.99},
+		{name: "an open loop", spec: spec{kind: wire.Sessions, rate: 10}, cores: []int{0}, server: 0.5, driver: 0.99, invalid: true},
+		{name: "while filling", spec: spec{kind: wire.Idle}, cores: []int{0}, server: 0.5, driver: 0.99, note: "client was the bottleneck"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			m := &measurement{
+				spec: c.spec, o: optionsOf(t), server: &instance{pids: processes{1}, loops: c.loops},
+				result: &report.Scenario{ServerCPU: c.server, DriverCPU: c.driver},
+			}
+			m.o.serverCores, m.o.driverCores = c.cores, []int{7}
+			m.crowded(c.driver)
+			require.Equal(t, c.invalid, len(m.result.Invalid) > 0, "%v", m.result.Invalid)
+			require.Contains(t, strings.Join(m.result.Notes, ""), c.note)
+			require.Equal(t, c.note == "", len(m.result.Notes) == 0)
+		})
+	}
+
+	m := &measurement{
+		spec: closed, o: optionsOf(t), server: &instance{pids: processes{1}},
+		result: &report.Scenario{ServerCPU: float64(runtime.NumCPU()) - 1, DriverCPU: 0.99},
+	}
+	m.crowded(0.99)
+	require.Empty(t, m.result.Invalid)
+	require.Contains(t, m.result.Notes[0], "share the cores")
+}
+
+func TestLoopsOfAServer(t *testing.T) {
+	require.Equal(t, 0, loopsOf([]string{"--heartbeat", "0"}))
+	require.Equal(t, 2, loopsOf([]string{"--loops", "1", "--rate", "0", "--loops=2", "--log-level", "info"}))
 }

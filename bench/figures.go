@@ -5,6 +5,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -152,22 +154,53 @@ func (m *measurement) rates() {
 	}
 }
 
-// crowded sees whether the drivers had room to do their work.
+// crowded sees whether the drivers had room to do their work. A rate that was set
+// makes no difference: a driver without time sees messages late. While a server is
+// filled with idle Openers it is no more than a note, since what counts there is
+// the memory.
 func (m *measurement) crowded(drivers float64) {
 	r := m.result
-	if m.kind == wire.Idle || m.rate > 0 {
-		return // it was not meant to be as fast as can be
-	}
 	cores := float64(len(m.o.driverCores))
 	tight := r.DriverCPU > busy || cores > 0 && drivers > busy*cores
+	var said string
 	switch {
-	case !tight || r.ServerCPU > busy:
+	case !tight || m.server.pids != nil && r.ServerCPU > busy*m.capacity():
+		return
 	case m.server.pids == nil:
-		r.Invalid = append(r.Invalid, fmt.Sprintf("The drivers were busy (%.0f %% of a core each at most), so the client may have been the bottleneck; give it more --drivers.", 100*r.DriverCPU))
+		said = fmt.Sprintf("The drivers were busy (%.0f %% of a core each at most), so the client may have been the bottleneck; give it more --drivers.", 100*r.DriverCPU)
+	case m.sharedCores() && r.ServerCPU+drivers > busy*float64(runtime.NumCPU()):
+		m.note("Server and drivers share the cores and used them up: rate and latency are of both. CPU per %s is the server's.", m.operation)
+		return
 	default:
-		r.Invalid = append(r.Invalid, fmt.Sprintf("The client was the bottleneck: a driver used %.0f %% of a core, all of them %.2f cores, the server %.2f. Rate and latency are the client's; CPU per %s is still the server's.",
-			100*r.DriverCPU, drivers, r.ServerCPU, m.operation))
+		said = fmt.Sprintf("The client was the bottleneck: a driver used %.0f %% of a core, all of them %.2f cores, the server %.2f of the %.0f that it can use. Rate and latency are the client's; CPU per %s is still the server's.",
+			100*r.DriverCPU, drivers, r.ServerCPU, m.capacity(), m.operation)
 	}
+	if m.kind == wire.Idle {
+		m.note("%s", said)
+		return
+	}
+	r.Invalid = append(r.Invalid, said)
+}
+
+// capacity is how many cores the server can use: as many as it has loops, and no
+// more than there are for it.
+func (m *measurement) capacity() float64 {
+	cores := len(m.o.serverCores)
+	if cores == 0 {
+		cores = runtime.NumCPU()
+	}
+	if m.server.loops > 0 {
+		cores = min(cores, m.server.loops)
+	}
+	return float64(cores)
+}
+
+// sharedCores says whether drivers may run where the server does.
+func (m *measurement) sharedCores() bool {
+	if len(m.o.serverCores) == 0 || len(m.o.driverCores) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(m.o.driverCores, func(core int) bool { return slices.Contains(m.o.serverCores, core) })
 }
 
 // disturbed sees whether others used the machine meanwhile: so many cores.

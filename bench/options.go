@@ -107,7 +107,7 @@ func (o *options) define() {
 
 	f.StringVar(&o.server, "server", "", "sigver binary to measure; built from this tree if empty")
 	f.StringSliceVar(&o.serverArgs, "server-args", nil, "further flags for sigver")
-	f.IntVar(&o.loops, "loops", 0, "event loops of sigver; 0: one for each of its cores")
+	f.IntVar(&o.loops, "loops", 0, "event loops of sigver; 0: one for each of its cores; with --target and --pid, how many that has")
 	f.StringVar(&o.pinServer, "pin-server", "", "cores for the server, as 0 or 0-1; the drivers get the others")
 	f.StringVar(&o.pinDrivers, "pin-drivers", "", "cores for the drivers")
 	f.IntVar(&o.drivers, "drivers", 0, "driver processes; 0: one for every two cores, four at most")

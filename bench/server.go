@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/spf13/pflag"
 
 	"sigver/bench/proc"
 	"sigver/bench/report"
@@ -25,6 +28,7 @@ type subject struct {
 	// launch starts a fresh one. If it is nil, the server runs already.
 	launch func(context.Context) (*proc.Server, error)
 	nodes  int       // how many are started, of a cluster; 0: one
+	loops  int       // threads of each that do the work; 0: one for each core
 	beside processes // that work for it, and are not counted
 	pid    int       // of the running one, 0 if unknown
 }
@@ -33,6 +37,7 @@ type subject struct {
 type instance struct {
 	urls   []string
 	pids   processes
+	loops  int // of all nodes; 0: one for each core
 	beside processes
 	died   <-chan struct{} // of the first node; nil: it is not ours
 	end    func()          // ends it
@@ -68,7 +73,7 @@ func (all processes) sockets() (sum int, err error) {
 
 func (s *subject) start(ctx context.Context) (*instance, error) {
 	if s.launch == nil {
-		there := &instance{urls: []string{s.about.Target}, end: func() {}}
+		there := &instance{urls: []string{s.about.Target}, loops: s.loops, end: func() {}}
 		if s.pid != 0 {
 			there.pids = processes{s.pid}
 		}
@@ -92,6 +97,7 @@ func (s *subject) start(ctx context.Context) (*instance, error) {
 		running = append(running, p)
 		all.urls = append(all.urls, p.URL)
 		all.pids = append(all.pids, p.PID)
+		all.loops += s.loops
 	}
 	first := running[0]
 	s.about.Target = first.URL
@@ -123,7 +129,20 @@ func (o *options) sigver(ctx context.Context, further ...string) (s *subject, cl
 	}
 	args = append(append(args, o.serverArgs...), further...)
 	about := report.Server{Name: "sigver", Version: commit(), Args: args, Local: true}
-	return o.program(about, path, append([]string{"--host", "127.0.0.1", "--port", "0"}, args...)...), clean, nil
+	s = o.program(about, path, append([]string{"--host", "127.0.0.1", "--port", "0"}, args...)...)
+	s.loops = loopsOf(args)
+	return s, clean, nil
+}
+
+// loopsOf returns what the arguments of a sigver say of its loops, or 0.
+func loopsOf(args []string) int {
+	f := pflag.NewFlagSet("sigver", pflag.ContinueOnError)
+	f.ParseErrorsAllowlist.UnknownFlags = true
+	f.SetOutput(io.Discard)
+	f.Usage = func() {}
+	loops := f.Int("loops", 0, "")
+	_ = f.Parse(args) // what is wrong with them, the server says itself
+	return *loops
 }
 
 // program is a server that is started by its path.
@@ -161,6 +180,7 @@ func (o *options) remote() (*subject, error) {
 	return &subject{
 		about: report.Server{Name: u.Host, Target: o.target, Local: o.pid != 0},
 		pid:   o.pid,
+		loops: o.loops,
 	}, nil
 }
 
@@ -225,7 +245,9 @@ func (o *options) peer(ctx context.Context, name, folder string) (*subject, erro
 		}
 		out, _ := exec.CommandContext(ctx, node, "--version").Output()
 		about.Version = "Node.js " + strings.TrimSpace(string(out))
-		return o.program(about, node, filepath.Join(source, "node", "server.js"), "--addr", "127.0.0.1:0"), nil
+		s := o.program(about, node, filepath.Join(source, "node", "server.js"), "--addr", "127.0.0.1:0")
+		s.loops = 1
+		return s, nil
 	}
 	path := filepath.Join(folder, name)
 	if err := build(ctx, source, path, "./"+name, "CGO_ENABLED=0"); err != nil {

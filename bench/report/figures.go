@@ -40,6 +40,10 @@ var (
 	}}
 )
 
+// idleKnown says whether the CPU of the silent server was read. A server that did
+// nothing then used none, but not while it was filled.
+func (s *Scenario) idleKnown() bool { return s.IdleCPU > 0 || s.FillSeconds > 0 && s.ServerCPU > 0 }
+
 // errors returns how many there were of all kinds.
 func (s *Scenario) errors() int64 {
 	var n int64

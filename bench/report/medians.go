@@ -7,8 +7,8 @@ import (
 )
 
 // Medians makes one result of several rounds against the same server: each of
-// its figures is the median of that figure over the rounds, so the figures of one
-// scenario need not be of one round. Errors are added up and the notes of all are
+// its figures is the median of that figure over the rounds that know it, so the
+// figures of one scenario need not be of one round. Errors are added up and the notes of all are
 // kept, so that a fault of one round is not hidden by the others. Samples and the
 // points of the latency are of the round whose rate is the median, the lower one
 // of an even number. A scenario that a round lacks, because it was stopped, is of
@@ -37,7 +37,10 @@ func Medians(rounds []*Result) *Result {
 }
 
 func medianScenario(rounds []*Scenario) Scenario {
-	byRate := slices.Clone(rounds)
+	byRate := keep(rounds, func(s *Scenario) bool { return s.Rate != 0 })
+	if len(byRate) == 0 {
+		byRate = slices.Clone(rounds)
+	}
 	slices.SortStableFunc(byRate, func(a, b *Scenario) int { return cmp.Compare(a.Rate, b.Rate) })
 	middle := byRate[(len(byRate)-1)/2]
 
@@ -60,14 +63,14 @@ func medianScenario(rounds []*Scenario) Scenario {
 		return median(rounds, field)
 	}
 	whole := func(field func(*Scenario) int64) int64 {
-		return int64(median(rounds, func(s *Scenario) float64 { return float64(field(s)) }))
+		return int64(of(func(s *Scenario) float64 { return float64(field(s)) }))
 	}
 	m.Seconds = of(func(s *Scenario) float64 { return s.Seconds })
 	m.Operations = whole(func(s *Scenario) int64 { return s.Operations })
 	m.Connections = int(whole(func(s *Scenario) int64 { return int64(s.Connections) }))
 	m.Rate = of(func(s *Scenario) float64 { return s.Rate })
 	m.Latency = Latency{
-		What:   m.Latency.What,
+		What:   middle.Latency.What,
 		Count:  whole(func(s *Scenario) int64 { return s.Latency.Count }),
 		Mean:   of(func(s *Scenario) float64 { return s.Latency.Mean }),
 		P50:    of(func(s *Scenario) float64 { return s.Latency.P50 }),
@@ -77,8 +80,10 @@ func medianScenario(rounds []*Scenario) Scenario {
 		Max:    of(func(s *Scenario) float64 { return s.Latency.Max }),
 		Points: slices.Clone(middle.Latency.Points),
 	}
-	m.UserMicros = of(func(s *Scenario) float64 { return s.UserMicros })
-	m.SystemMicros = of(func(s *Scenario) float64 { return s.SystemMicros })
+	// The share of the kernel, or the other, may be nothing.
+	cpu := keep(rounds, func(s *Scenario) bool { return s.UserMicros+s.SystemMicros > 0 })
+	m.UserMicros = middleOf(cpu, func(s *Scenario) float64 { return s.UserMicros })
+	m.SystemMicros = middleOf(cpu, func(s *Scenario) float64 { return s.SystemMicros })
 	m.ServerCPU = of(func(s *Scenario) float64 { return s.ServerCPU })
 	m.DriverCPU = of(func(s *Scenario) float64 { return s.DriverCPU })
 	m.Resident = Memory{
@@ -88,14 +93,29 @@ func medianScenario(rounds []*Scenario) Scenario {
 	}
 	m.BytesPerConnection = of(func(s *Scenario) float64 { return s.BytesPerConnection })
 	m.KernelPerConnection = of(func(s *Scenario) float64 { return s.KernelPerConnection })
-	m.IdleCPU = of(func(s *Scenario) float64 { return s.IdleCPU })
+	idle := keep(rounds, (*Scenario).idleKnown)
+	m.IdleCPU = middleOf(idle, func(s *Scenario) float64 { return s.IdleCPU })
 	m.FillSeconds = of(func(s *Scenario) float64 { return s.FillSeconds })
 	m.EmptySeconds = of(func(s *Scenario) float64 { return s.EmptySeconds })
 	return m
 }
 
-// median returns the middle value, of an even number the mean of the two.
+// median returns the middle of the values that are known. One that is 0 is not:
+// the round was stopped too early, or the figure could not be read.
 func median(rounds []*Scenario, field func(*Scenario) float64) float64 {
+	return middleOf(keep(rounds, func(s *Scenario) bool { return field(s) != 0 }), field)
+}
+
+func keep(rounds []*Scenario, known func(*Scenario) bool) []*Scenario {
+	return slices.DeleteFunc(slices.Clone(rounds), func(s *Scenario) bool { return !known(s) })
+}
+
+// middleOf returns the middle value, of an even number the mean of the two, and
+// of none 0.
+func middleOf(rounds []*Scenario, field func(*Scenario) float64) float64 {
+	if len(rounds) == 0 {
+		return 0
+	}
 	values := make([]float64, len(rounds))
 	for i, s := range rounds {
 		values[i] = field(s)

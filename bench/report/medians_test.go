@@ -62,39 +62,59 @@ func TestMediansOfARoundThatWasStopped(t *testing.T) {
 	require.Len(t, m.Scenarios, 4)
 }
 
-// A field that is added to Scenario must not be forgotten in Medians.
+// A field that is added to Scenario must not be forgotten in Medians, nor taken
+// from one round.
 func TestMediansHasEveryField(t *testing.T) {
-	var one report.Result
-	one.Scenarios = make([]report.Scenario, 1)
-	fill(reflect.ValueOf(&one.Scenarios[0]).Elem())
-	two := one
-	m := report.Medians([]*report.Result{&one, &two})
-	want := one.Scenarios[0]
-	want.Errors = map[string]int64{"x": 14}
-	require.Equal(t, want, m.Scenarios[0])
+	of := func(n int64) report.Scenario {
+		var s report.Scenario
+		fill(reflect.ValueOf(&s).Elem(), n)
+		return s
+	}
+	one := report.Result{Scenarios: []report.Scenario{of(7)}}
+	two := report.Result{Scenarios: []report.Scenario{of(9)}}
+	want := of(8)
+	want.Errors = map[string]int64{"x": 16}
+	// The lower rate of the two is the middle one.
+	want.Samples, want.Latency.Points = of(7).Samples, of(7).Latency.Points
+	require.Equal(t, want, report.Medians([]*report.Result{&one, &two}).Scenarios[0])
+	require.Equal(t, want, report.Medians([]*report.Result{{Scenarios: []report.Scenario{of(0)}}, &two, &one, {Scenarios: []report.Scenario{of(0)}}}).Scenarios[0])
 }
 
-// fill sets everything in v to something that is not its zero value.
-func fill(v reflect.Value) {
+func TestMediansLeaveOutWhatIsUnknown(t *testing.T) {
+	idle := func(kernel, cpu, user, system float64) *report.Result {
+		return &report.Result{Scenarios: []report.Scenario{{
+			Name: "idle", KernelPerConnection: kernel, FillSeconds: 1, ServerCPU: 0.5, IdleCPU: cpu,
+			UserMicros: user, SystemMicros: system,
+		}}}
+	}
+	m := report.Medians([]*report.Result{idle(0, 0, 0, 4), idle(4000, 0, 2, 6), idle(0, 0.1, 0, 0)}).Scenarios[0]
+	require.Equal(t, 4000.0, m.KernelPerConnection)
+	require.Zero(t, m.IdleCPU, "a silent server may use nothing")
+	require.Equal(t, 1.0, m.UserMicros, "all of it may be the kernel's")
+	require.Equal(t, 5.0, m.SystemMicros)
+}
+
+// fill sets every text in v to x and every number to n.
+func fill(v reflect.Value, n int64) {
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
-			fill(v.Field(i))
+			fill(v.Field(i), n)
 		}
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-		fill(v.Index(0))
+		fill(v.Index(0), n)
 	case reflect.Map:
 		v.Set(reflect.MakeMap(v.Type()))
 		value := reflect.New(v.Type().Elem()).Elem()
-		fill(value)
+		fill(value, n)
 		v.SetMapIndex(reflect.ValueOf("x"), value)
 	case reflect.String:
 		v.SetString("x")
 	case reflect.Float64:
-		v.SetFloat(7)
+		v.SetFloat(float64(n))
 	case reflect.Int, reflect.Int64:
-		v.SetInt(7)
+		v.SetInt(n)
 	default:
 		panic("fill: " + v.Kind().String())
 	}
