@@ -19,7 +19,7 @@ import (
 func concluded(t *testing.T, sp spec, outcomes ...*wire.Outcome) *report.Scenario {
 	t.Helper()
 	m := &measurement{
-		spec: sp, o: optionsOf(t), ctx: t.Context(), fleet: new(fleet), server: new(instance),
+		spec: sp, o: optionsOf(t), ctx: t.Context(), fleet: new(fleet), server: new(instance), began: time.Now(),
 		result: new(report.Scenario),
 	}
 	for _, outcome := range outcomes {

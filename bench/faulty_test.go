@@ -29,12 +29,15 @@ type faulty struct {
 	fault string
 	after int // relayed messages, or events of the fault's kind, before it is made
 
+	onGone func(n int) // called when the n-th client has left; nil: nothing
+
 	mu      sync.Mutex
 	openers map[string]*client
 	events  int
 	made    int                // faults
 	held    map[*client][]byte // a message that was overtaken
 	others  []*client          // joinings, to misdeliver to
+	left    int                // clients
 }
 
 // client is a connection to it.
@@ -232,8 +235,13 @@ func (f *faulty) gone(c *client, clean bool) {
 	if opener != nil {
 		delete(opener.joinings, c.id)
 	}
+	f.left++
+	left := f.left
 	silent := opener != nil && f.nowLocked("silent")
 	f.mu.Unlock()
+	if f.onGone != nil {
+		f.onGone(left)
+	}
 	if opener != nil && !silent {
 		opener.write(fmt.Appendf(nil, `{"id":%d,"unavailable":"true"}`, c.id))
 	}

@@ -25,6 +25,11 @@ func comma(n int) string { return humanize.Comma(int64(n)) }
 // conclude puts the figures of the drivers together.
 func (m *measurement) conclude() error {
 	r := m.result
+	if m.began.IsZero() { // it has not come to the load
+		m.warmed()
+		m.judge()
+		return nil
+	}
 	var latency *hdrhistogram.Histogram
 	var errs []error
 	for _, d := range m.fleet.drivers {
@@ -63,12 +68,7 @@ func (m *measurement) conclude() error {
 func (m *measurement) enter(d *wire.Outcome) {
 	r := m.result
 	r.Operations += d.Tick.Operations
-	for kind, n := range d.Errors {
-		m.fault(kind, n)
-	}
-	for _, example := range d.Examples {
-		m.note("For example, %s.", example)
-	}
+	m.errors(d)
 	if d.Stopped && m.ctx.Err() == nil {
 		m.note("A driver gave up after %s errors.", humanize.Comma(d.Tick.Errors))
 	}
@@ -80,6 +80,16 @@ func (m *measurement) enter(d *wire.Outcome) {
 		}
 	}
 	r.Connections = max(r.Connections, peak)
+}
+
+// errors adds those of one driver.
+func (m *measurement) errors(d *wire.Outcome) {
+	for kind, n := range d.Errors {
+		m.fault(kind, n)
+	}
+	for _, example := range d.Examples {
+		m.note("For example, %s.", example)
+	}
 }
 
 // lost counts the messages that arrived nowhere. A message may arrive at a driver

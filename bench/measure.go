@@ -103,8 +103,11 @@ func (o *options) measure(ctx context.Context, s *subject, sp spec) (*report.Sce
 		err = server.last()
 	default:
 	}
-	if errors.Is(err, errStopped) {
-		m.result.Notes = append(m.result.Notes, "Stopped before the end.")
+	switch {
+	case errors.Is(err, errStopped):
+		m.note("Stopped before the end.")
+	case err != nil:
+		m.result.Invalid = append(m.result.Invalid, "This did not come to its end.")
 	}
 	if err != nil {
 		m.endFigures()
@@ -162,6 +165,7 @@ func (m *measurement) prepare() (sockets int, err error) {
 		if err := m.await(m.fleet.done, 0); err != nil {
 			return 0, err
 		}
+		m.warmed()
 		if err := m.await(never, m.rest()); err != nil {
 			return 0, err
 		}
@@ -171,6 +175,17 @@ func (m *measurement) prepare() (sockets int, err error) {
 	}
 	m.result.Resident.Before = m.resident()
 	return m.server.pids.sockets()
+}
+
+// warmed keeps what went wrong while the server was warmed: the drivers forget it
+// with their next plan.
+func (m *measurement) warmed() {
+	d := m.fleet.drivers[0]
+	if d.outcome != nil && len(d.outcome.Errors) > 0 {
+		m.note("Errors of the clients that warmed the server are counted too.")
+		m.errors(d.outcome)
+	}
+	d.outcome, d.idle = nil, true
 }
 
 func never() bool { return false }

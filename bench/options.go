@@ -63,6 +63,8 @@ type options struct {
 	serverCores proc.Cores
 	driverCores proc.Cores
 
+	leftOut []string // why a peer is not among the servers
+
 	out      io.Writer // for results
 	messages io.Writer // for people who wait
 }

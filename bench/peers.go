@@ -41,9 +41,11 @@ func (o *options) benchRounds(ctx context.Context, subjects []*subject, specs []
 				fmt.Fprintf(o.messages, "bench: %v\n", err)
 				errs = append(errs, err)
 				out[i] = true
-				continue
 			}
-			rounds[i] = append(rounds[i], result)
+			// What a round has that came to no good end is told all the same.
+			if len(result.Scenarios) > 0 {
+				rounds[i] = append(rounds[i], result)
+			}
 		}
 	}
 	var medians []*report.Result
@@ -57,6 +59,8 @@ func (o *options) benchRounds(ctx context.Context, subjects []*subject, specs []
 	if len(medians) == 0 {
 		return false, errors.Join(errs...)
 	}
+	s := &medians[0].Scenarios[0]
+	s.Notes = append(s.Notes, o.leftOut...)
 	sound = true
 	for _, r := range medians {
 		sound = sound && soundness(r)
@@ -81,9 +85,14 @@ func (o *options) contestants(ctx context.Context) (all []*subject, clean func()
 	all = append(all, first)
 	for _, name := range o.peers {
 		s, err := o.peer(ctx, name, folder)
-		if err != nil {
-			fmt.Fprintf(o.messages, "bench: %s is left out: %v\n", name, err)
+		if errors.Is(err, errNoNode) {
+			o.leftOut = append(o.leftOut, fmt.Sprintf("%s is left out: %v.", name, err))
+			fmt.Fprintf(o.messages, "bench: %s\n", o.leftOut[len(o.leftOut)-1])
 			continue
+		}
+		if err != nil {
+			clean()
+			return nil, nil, fmt.Errorf("%s: %w", name, err)
 		}
 		all = append(all, s)
 	}

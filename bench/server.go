@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -110,7 +111,10 @@ func (s *subject) start(ctx context.Context) (*instance, error) {
 // what was built. The server gets further arguments.
 func (o *options) sigver(ctx context.Context, further ...string) (s *subject, clean func(), err error) {
 	path, clean := o.server, func() {}
-	if path == "" {
+	version := commit()
+	if path != "" {
+		version = versionOf(ctx, path)
+	} else {
 		folder, err := os.MkdirTemp("", "sigver-bench-")
 		if err != nil {
 			return nil, nil, err
@@ -128,10 +132,22 @@ func (o *options) sigver(ctx context.Context, further ...string) (s *subject, cl
 		args = append(args, "--loops", fmt.Sprint(o.loops))
 	}
 	args = append(append(args, o.serverArgs...), further...)
-	about := report.Server{Name: "sigver", Version: commit(), Args: args, Local: true}
+	about := report.Server{Name: "sigver", Version: version, Language: "Go", Args: args, Local: true}
 	s = o.program(about, path, append([]string{"--host", "127.0.0.1", "--port", "0"}, args...)...)
 	s.loops = loopsOf(args)
 	return s, clean, nil
+}
+
+// versionOf returns what a sigver says of itself, or nothing if it does not.
+func versionOf(ctx context.Context, path string) string {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	line, _, _ := strings.Cut(string(out), "\n")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimPrefix(strings.TrimSpace(line), "sigver ")
 }
 
 // loopsOf returns what the arguments of a sigver say of its loops, or 0.
@@ -227,31 +243,3 @@ var commit = sync.OnceValue(func() string {
 	out, _ := cmd.Output()
 	return strings.TrimSpace(string(out))
 })
-
-// peerNames are the folders of bench/peers, in the order of the rounds.
-var peerNames = []string{"gorilla", "coder", "gws", "nbio", "gobwas", "node"}
-
-// peer builds a comparison server into folder.
-func (o *options) peer(ctx context.Context, name, folder string) (*subject, error) {
-	source := filepath.Join(moduleRoot(), "bench", "peers")
-	about := report.Server{Name: name, Local: true}
-	if name == "node" {
-		node, err := exec.LookPath("node")
-		if err != nil {
-			return nil, err
-		}
-		if _, err := os.Stat(filepath.Join(source, "node", "node_modules", "ws")); err != nil {
-			return nil, errors.New("run npm ci in bench/peers/node")
-		}
-		out, _ := exec.CommandContext(ctx, node, "--version").Output()
-		about.Version = "Node.js " + strings.TrimSpace(string(out))
-		s := o.program(about, node, filepath.Join(source, "node", "server.js"), "--addr", "127.0.0.1:0")
-		s.loops = 1
-		return s, nil
-	}
-	path := filepath.Join(folder, name)
-	if err := build(ctx, source, path, "./"+name, "CGO_ENABLED=0"); err != nil {
-		return nil, err
-	}
-	return o.program(about, path, "-addr", "127.0.0.1:0"), nil
-}

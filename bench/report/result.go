@@ -32,12 +32,13 @@ type Machine struct {
 // Server is what was measured. Fields that only a server on the same machine can
 // tell are empty for one that is not.
 type Server struct {
-	Name    string   `json:"name"`
-	Target  string   `json:"target"` // its URL
-	Version string   `json:"version,omitempty"`
-	Args    []string `json:"args,omitempty"`
-	Pinned  string   `json:"pinned,omitempty"` // the cores it was bound to
-	Local   bool     `json:"local"`            // CPU and memory could be read from /proc
+	Name     string   `json:"name"`
+	Target   string   `json:"target"` // its URL
+	Version  string   `json:"version,omitempty"`
+	Language string   `json:"language,omitempty"` // that it is written in
+	Args     []string `json:"args,omitempty"`
+	Pinned   string   `json:"pinned,omitempty"` // the cores it was bound to
+	Local    bool     `json:"local"`            // CPU and memory could be read from /proc
 }
 
 // Scenario is one kind of load and what came of it.
