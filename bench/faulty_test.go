@@ -29,8 +29,12 @@ type faulty struct {
 	fault string
 	after int // relayed messages, or events of the fault's kind, before it is made
 
-	onGone func(n int) // called when the n-th client has left; nil: nothing
+	of     string        // swap: "joining" if only what goes to one
+	late   time.Duration // how late a delayed message is, if longer than usual
+	met    chan struct{} // count, which is no fault: closed after so many messages
+	onGone func(n int)   // called when the n-th client has left; nil: nothing
 
+	gate    sync.RWMutex // held while the whole server stands still
 	mu      sync.Mutex
 	openers map[string]*client
 	events  int
@@ -98,14 +102,29 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err := json.Unmarshal(text, &o); err != nil {
 			return
 		}
+		f.stall()
 		if !f.obey(c, &o) {
 			return
 		}
 	}
 }
 
+// stall lets everybody wait, if that is due.
+func (f *faulty) stall() {
+	if f.now("stall") {
+		f.gate.Lock()
+		time.Sleep(delay)
+		f.gate.Unlock()
+	}
+	f.gate.RLock()
+	defer f.gate.RUnlock()
+}
+
 // now says whether the fault of that kind is due.
 func (f *faulty) now(kind string) bool {
+	if f.fault != kind {
+		return false
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.nowLocked(kind)
@@ -131,7 +150,7 @@ func (c *client) write(text []byte) {
 func (f *faulty) obey(c *client, o *order) bool {
 	switch {
 	case o.Open != nil:
-		c.write(fmt.Appendf(nil, `{"isKeyOk":%v}`, f.open(c, *o.Open)))
+		f.answer(c, f.open(c, *o.Open))
 	case o.Join != nil:
 		f.mu.Lock()
 		c.opener = f.openers[*o.Join]
@@ -142,10 +161,14 @@ func (f *faulty) obey(c *client, o *order) bool {
 			f.others = append(f.others, c)
 		}
 		f.mu.Unlock()
-		c.write(fmt.Appendf(nil, `{"isKeyOk":%v}`, c.opener != nil))
+		f.answer(c, c.opener != nil)
 	case c.opener != nil:
 		return f.relay(c.opener, func(data []byte) []byte {
-			return fmt.Appendf(nil, `{"id":%d,"data":%s}`, c.id, data)
+			id := c.id
+			if f.now("alias") {
+				id++
+			}
+			return fmt.Appendf(nil, `{"id":%d,"data":%s}`, id, data)
 		}, o.Data)
 	default:
 		f.mu.Lock()
@@ -156,10 +179,25 @@ func (f *faulty) obey(c *client, o *order) bool {
 			return true
 		}
 		return f.relay(to, func(data []byte) []byte {
+			switch {
+			case f.now("id"):
+				return fmt.Appendf(nil, `{"id":%d,"data":%s}`, o.ID, data)
+			case f.now("member"):
+				return fmt.Appendf(nil, `{"time":"noon","data":%s}`, data)
+			}
 			return fmt.Appendf(nil, `{"data":%s}`, data)
 		}, o.Data)
 	}
 	return true
+}
+
+// answer says whether open or join has worked.
+func (f *faulty) answer(c *client, ok bool) {
+	text := fmt.Appendf(nil, `{"isKeyOk":%v}`, ok)
+	c.write(text)
+	if f.now("answer") || c.opener != nil && f.now("answer a join") {
+		c.write(text)
+	}
 }
 
 func (f *faulty) open(c *client, key string) bool {
@@ -181,10 +219,14 @@ func (f *faulty) relay(to *client, message func([]byte) []byte, data []byte) boo
 	delete(f.held, to)
 	due := false
 	switch f.fault {
+	case "count":
+		if f.nowLocked("count") {
+			close(f.met)
+		}
 	case "drop", "double", "delay", "corrupt", "break", "binary":
 		due = f.nowLocked(f.fault)
 	case "swap":
-		if due = f.nowLocked("swap"); due {
+		if due = (f.of == "" || to.opener != nil) && f.nowLocked("swap"); due {
 			f.held[to] = message(data)
 		}
 	case "misdeliver":
@@ -208,7 +250,7 @@ func (f *faulty) relay(to *client, message func([]byte) []byte, data []byte) boo
 	case due && fault == "double":
 		to.write(message(data))
 	case due && fault == "delay":
-		time.Sleep(delay)
+		time.Sleep(max(delay, f.late))
 	case due && fault == "corrupt":
 		data[len(data)-10] ^= 1
 	case due && fault == "binary":
@@ -243,7 +285,11 @@ func (f *faulty) gone(c *client, clean bool) {
 		f.onGone(left)
 	}
 	if opener != nil && !silent {
-		opener.write(fmt.Appendf(nil, `{"id":%d,"unavailable":"true"}`, c.id))
+		word := `"true"`
+		if f.now("word") {
+			word = "true"
+		}
+		opener.write(fmt.Appendf(nil, `{"id":%d,"unavailable":%s}`, c.id, word))
 	}
 }
 
@@ -252,6 +298,9 @@ func TestFaultsAreFound(t *testing.T) {
 	relay := []string{"--scenarios", "relay", "--relay-pairs", "5", "--depth", "4", "--size", "100"}
 	sessions := []string{"--scenarios", "sessions", "--pairs", "30"}
 	churn := []string{"--scenarios", "churn", "--pairs", "100"}
+	hotkey := []string{"--scenarios", "hotkey", "--hot", "10", "--depth", "4"}
+	// 64 clients warm the server, twice.
+	idle := []string{"--scenarios", "idle", "--pairs", "50"}
 	cases := []struct {
 		name   string
 		load   []string
@@ -285,6 +334,41 @@ func TestFaultsAreFound(t *testing.T) {
 			fault:  &faulty{fault: "corrupt", after: 40},
 			errors: map[string]int64{"corrupted": 1},
 		},
+		{
+			name:   "relay, an id comes to a Joining",
+			load:   relay,
+			fault:  &faulty{fault: "id", after: 40},
+			errors: map[string]int64{"protocol": 1},
+			says:   []string{"an id in a message to a Joining"},
+		},
+		{
+			name:   "relay, a member that nobody knows",
+			load:   relay,
+			fault:  &faulty{fault: "member", after: 40},
+			errors: map[string]int64{"protocol": 1},
+			says:   []string{"a member that the protocol does not have"},
+		},
+		{
+			name:   "relay, unavailable in another word",
+			load:   relay,
+			fault:  &faulty{fault: "word"},
+			errors: map[string]int64{"protocol": 1},
+			says:   []string{"unavailable is not"},
+		},
+		{
+			name:   "relay, an Opener is answered twice",
+			load:   relay,
+			fault:  &faulty{fault: "answer"},
+			errors: map[string]int64{"protocol": 1},
+			says:   []string{"isKeyOk true, at a relay"},
+		},
+		{
+			name:   "relay, a Joining is answered twice",
+			load:   relay,
+			fault:  &faulty{fault: "answer a join"},
+			errors: map[string]int64{"protocol": 1},
+			says:   []string{"isKeyOk true, at a relay"},
+		},
 		{name: "sessions, no fault", load: sessions},
 		{
 			name:   "sessions, a message is dropped",
@@ -317,6 +401,71 @@ func TestFaultsAreFound(t *testing.T) {
 			fault:  &faulty{fault: "silent", after: 7},
 			errors: map[string]int64{"timeout": 1},
 			says:   []string{"the news that the Joining has left"},
+		},
+		{
+			name:   "sessions, a message comes to another Joining",
+			load:   sessions,
+			fault:  &faulty{fault: "misdeliver", after: 40},
+			errors: map[string]int64{"misdelivered": 1, "timeout": 1},
+			says:   []string{"came to pair"},
+		},
+		{
+			name:   "sessions, a Joining is answered twice",
+			load:   sessions,
+			fault:  &faulty{fault: "answer a join", after: 7},
+			errors: map[string]int64{"protocol": 1},
+		},
+		{name: "hot key, no fault", load: hotkey},
+		{
+			name:   "hot key, a message is dropped",
+			load:   hotkey,
+			fault:  &faulty{fault: "drop", after: 40},
+			errors: map[string]int64{"lost": 1},
+		},
+		{
+			name:   "hot key, a message is doubled",
+			load:   hotkey,
+			fault:  &faulty{fault: "double", after: 40},
+			errors: map[string]int64{"doubled": 1},
+		},
+		{
+			name:   "hot key, two messages change places",
+			load:   append(hotkey, "--size", "100"),
+			fault:  &faulty{fault: "swap", after: 40, of: "joining"},
+			errors: map[string]int64{"reordered": 1},
+		},
+		{
+			name:   "hot key, a Joining has the id of another",
+			load:   hotkey,
+			fault:  &faulty{fault: "alias", after: 400},
+			errors: map[string]int64{"misdelivered": 1},
+			says:   []string{"had the id"},
+		},
+		{
+			name:   "hot key, a Joining is answered twice",
+			load:   hotkey,
+			fault:  &faulty{fault: "answer a join"},
+			errors: map[string]int64{"protocol": 1},
+		},
+		{name: "idle, no fault", load: idle},
+		{
+			name:   "idle, a key is refused",
+			load:   idle,
+			fault:  &faulty{fault: "refuse", after: 140},
+			errors: map[string]int64{"key refused": 1},
+		},
+		{
+			name:   "idle, an Opener is answered twice",
+			load:   idle,
+			fault:  &faulty{fault: "answer", after: 140},
+			errors: map[string]int64{"protocol": 1},
+			says:   []string{"isKeyOk true, at an idle Opener"},
+		},
+		{
+			name:   "idle, a handshake is refused",
+			load:   idle,
+			fault:  &faulty{fault: "handshake", after: 140},
+			errors: map[string]int64{"handshake": 1},
 		},
 		{
 			name: "churn, no fault",
@@ -374,4 +523,17 @@ func TestFaultsThatLoseMoreAreFound(t *testing.T) {
 			require.Positive(t, s.Operations)
 		})
 	}
+}
+
+// A session that waits longer than it may is over. What it sent meanwhile arrives
+// nowhere.
+func TestADelayBeyondTheTimeoutIsNamed(t *testing.T) {
+	server := faulty{fault: "delay", after: 40, late: 3 * time.Second}
+	s := measured(t, server.serve(t, false), "--scenarios", "sessions", "--pairs", "30", "--timeout", "1s")
+	require.EqualValues(t, 1, s.Errors["timeout"], "%v", s.Errors)
+	require.Contains(t, strings.Join(s.Notes, "\n"), "the exchange of offer, answer and candidates took more than 1s")
+	delete(s.Errors, "timeout")
+	delete(s.Errors, "lost")
+	require.Empty(t, s.Errors)
+	require.EqualValues(t, 29, s.Operations)
 }

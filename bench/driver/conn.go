@@ -48,6 +48,9 @@ type conn struct {
 	began  int64
 }
 
+// isJoining says whether it is the Joining of its pair.
+func (c *conn) isJoining() bool { return c.pair != nil && c == c.pair.joining }
+
 // dial begins a connection. The scenario is told that it opened, or that it is
 // gone, and not before the present turn is over.
 func (d *driver) dial(p *pair, number int) *conn {
@@ -223,6 +226,15 @@ func (c *conn) frame(f *frame) {
 		if !ok {
 			c.d.tally.fault(faultProtocol, "not a message: %.80q", f.payload)
 			return
+		}
+		if m.strange != "" {
+			c.d.tally.fault(faultProtocol, "%s: %.80q", m.strange, f.payload)
+		}
+		if !m.answered && !m.unavailable && m.data == nil {
+			return
+		}
+		if m.id != 0 && c.isJoining() {
+			c.d.tally.fault(faultProtocol, "an id in a message to a Joining: %.80q", f.payload)
 		}
 		c.d.scenario.got(c, &m)
 	case opPing:

@@ -15,6 +15,7 @@ type message struct {
 	id          uint32 // 0: none
 	unavailable bool
 	data        []byte // the JSON text; aliases the message; nil: none
+	strange     string // what in it is not of the protocol; empty: nothing
 }
 
 // parseMessage reads p, whatever the order of its members and the white space
@@ -48,6 +49,7 @@ func parseMessage(p []byte) (m message, ok bool) {
 		switch p[i] {
 		case ',':
 		case '}':
+			m.judge()
 			return m, skipSpace(p, i+1) == len(p)
 		default:
 			return m, false
@@ -56,21 +58,59 @@ func parseMessage(p []byte) (m message, ok bool) {
 }
 
 func (m *message) member(name, value []byte) bool {
+	twice := false
 	switch string(name) {
 	case "isKeyOk":
+		twice = m.answered
 		m.answered = true
 		m.keyOK = string(value) == "true"
-		return m.keyOK || string(value) == "false"
+		if !m.keyOK && string(value) != "false" {
+			return false
+		}
 	case "id":
+		twice = m.id != 0
 		n, err := strconv.ParseUint(string(value), 10, 32)
 		m.id = uint32(n)
-		return err == nil && n > 0
+		if err != nil || n == 0 {
+			return false
+		}
 	case "unavailable":
+		twice = m.unavailable
 		m.unavailable = true
+		if string(value) != `"true"` {
+			m.strange = `unavailable is not "true"`
+		}
 	case "data":
+		twice = m.data != nil
 		m.data = value
+	default:
+		m.strange = "a member that the protocol does not have"
+	}
+	if twice {
+		m.strange = "a member comes twice"
 	}
 	return true
+}
+
+// judge sees whether the members are those of one kind of message.
+func (m *message) judge() {
+	kinds := 0
+	for _, is := range [...]bool{m.answered, m.unavailable, m.data != nil} {
+		if is {
+			kinds++
+		}
+	}
+	switch {
+	case m.strange != "":
+	case kinds == 0:
+		m.strange = "neither an answer nor data nor news"
+	case kinds > 1:
+		m.strange = "several messages in one"
+	case m.answered && m.id != 0:
+		m.strange = "an id in the answer to open or join"
+	case m.unavailable && m.id == 0:
+		m.strange = "unavailable without an id"
+	}
 }
 
 func skipSpace(p []byte, i int) int {

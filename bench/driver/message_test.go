@@ -42,7 +42,37 @@ func TestParseMessage(t *testing.T) {
 		{
 			name: "a member of another version",
 			text: `{"later":null,"data":1.5e3}`,
-			want: message{data: []byte(`1.5e3`)},
+			want: message{data: []byte(`1.5e3`), strange: "a member that the protocol does not have"},
+		},
+		{
+			name: "unavailable, but no string",
+			text: `{"id":3,"unavailable":true}`,
+			want: message{id: 3, unavailable: true, strange: `unavailable is not "true"`},
+		},
+		{
+			name: "unavailable of nobody",
+			text: `{"unavailable":"true"}`,
+			want: message{unavailable: true, strange: "unavailable without an id"},
+		},
+		{
+			name: "an answer with an id",
+			text: `{"id":4,"isKeyOk":true}`,
+			want: message{answered: true, keyOK: true, id: 4, strange: "an id in the answer to open or join"},
+		},
+		{
+			name: "two in one",
+			text: `{"isKeyOk":true,"data":1}`,
+			want: message{answered: true, keyOK: true, data: []byte(`1`), strange: "several messages in one"},
+		},
+		{
+			name: "data twice",
+			text: `{"data":1,"data":2}`,
+			want: message{data: []byte(`2`), strange: "a member comes twice"},
+		},
+		{
+			name: "nothing but an id",
+			text: `{"id":4}`,
+			want: message{id: 4, strange: "neither an answer nor data nor news"},
 		},
 	}
 	for _, c := range cases {

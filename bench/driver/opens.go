@@ -49,7 +49,7 @@ func (s *idle) opened(c *conn) {
 
 func (s *idle) got(c *conn, m *message) {
 	switch {
-	case !m.answered || c.deadline == 0:
+	case !m.answered || c.deadline == 0 || c.state != open:
 		s.d.unexpected(m, "an idle Opener")
 	case !m.keyOK:
 		c.fail(faultKey, "of an idle Opener")

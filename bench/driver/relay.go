@@ -126,9 +126,12 @@ func (r *relay) got(c *conn, m *message) {
 	switch {
 	case m.data != nil:
 		r.arrived(c, m)
-	case m.answered && r.phase == filling:
+	case m.answered && r.phase == filling && c.deadline != 0: // it is awaited
 		r.answered(c, m.keyOK)
 	case m.unavailable && (r.phase == emptying || r.deaths > 0):
+		if p := c.pair; p != nil && p.id != 0 && m.id != p.id {
+			r.d.unexpected(m, "the Opener of another Joining")
+		}
 	default:
 		r.d.unexpected(m, "a relay")
 	}
