@@ -31,6 +31,7 @@ type faulty struct {
 
 	of     string        // swap: "joining" if only what goes to one
 	late   time.Duration // how late a delayed message is, if longer than usual
+	slow   time.Duration // before every message is obeyed; no fault
 	met    chan struct{} // count, which is no fault: closed after so many messages
 	onGone func(n int)   // called when the n-th client has left; nil: nothing
 
@@ -103,6 +104,7 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		f.stall()
+		time.Sleep(f.slow)
 		if !f.obey(c, &o) {
 			return
 		}

@@ -3,12 +3,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 
 	"sigver/bench/proc"
@@ -31,6 +33,7 @@ type member struct {
 	files   int           // it may have open
 	tick    wire.Tick     // the last
 	rate    float64       // operations per second between the last two
+	reports int64         // phases that it has reached, and plans that are done
 	phase   string        // the last that it reached
 	at      wire.Tick     // what it said then
 	outcome *wire.Outcome // nil: not done
@@ -44,8 +47,9 @@ type memberReport struct {
 	err    error
 }
 
-// startFleet starts drivers and waits until they are there.
-func startFleet(ctx context.Context, size int, cores proc.Cores) (*fleet, error) {
+// startFleet starts drivers and waits until they are there, which must not take
+// longer than patience.
+func startFleet(ctx context.Context, size int, cores proc.Cores, patience time.Duration) (*fleet, error) {
 	f := &fleet{reports: make(chan memberReport), over: make(chan struct{})}
 	self, err := os.Executable()
 	if err != nil {
@@ -60,6 +64,7 @@ func startFleet(ctx context.Context, size int, cores proc.Cores) (*fleet, error)
 		f.drivers = append(f.drivers, m)
 		go f.listen(m, output)
 	}
+	late := time.After(patience)
 	for waiting := size; waiting > 0; {
 		select {
 		case r := <-f.reports:
@@ -69,6 +74,9 @@ func startFleet(ctx context.Context, size int, cores proc.Cores) (*fleet, error)
 			}
 			r.from.files = r.report.Limits.OpenFiles
 			waiting--
+		case <-late:
+			f.end()
+			return nil, fmt.Errorf("%d of %d drivers did not start within %s", waiting, size, patience)
 		case <-ctx.Done():
 			f.end()
 			return nil, ctx.Err()
@@ -174,8 +182,10 @@ func (r *memberReport) heed() error {
 	case r.report.Tick != nil:
 		m.entered(*r.report.Tick)
 	case r.report.Reached != nil:
+		m.reports++
 		m.phase, m.at = r.report.Reached.Name, r.report.Reached.Tick
 	case r.report.Done != nil:
+		m.reports++
 		m.outcome = r.report.Done
 		m.tick = m.outcome.Tick
 		m.rate = 0
@@ -185,8 +195,8 @@ func (r *memberReport) heed() error {
 
 // entered notes a tick, and the rate since the one before.
 func (m *member) entered(t wire.Tick) {
-	if span := t.Seconds - m.tick.Seconds; span > 0 && t.Operations >= m.tick.Operations {
-		m.rate = float64(t.Operations-m.tick.Operations) / span
+	if span := t.Seconds - m.tick.Seconds; span > 0 {
+		m.rate = max(0, t.Progress-m.tick.Progress) / span
 	}
 	m.tick = t
 }
@@ -211,11 +221,32 @@ func (f *fleet) now() (t wire.Tick, rate float64) {
 			continue
 		}
 		t.Operations += m.tick.Operations
+		t.Progress += m.tick.Progress
+		t.Moves += m.tick.Moves
 		t.Connections += m.tick.Connections
 		t.Errors += m.tick.Errors
 		rate += m.rate
 	}
 	return t, rate
+}
+
+// moves rises while anything happens.
+func (f *fleet) moves() (n int64) {
+	for _, m := range f.drivers {
+		n += m.tick.Moves + m.reports
+	}
+	return n
+}
+
+// whereabouts says how far the drivers are that have something to do.
+func (f *fleet) whereabouts() string {
+	var all []string
+	for i, m := range f.drivers {
+		if !m.idle && m.outcome == nil {
+			all = append(all, fmt.Sprintf("driver %d has %d connections and was last %s", i, m.tick.Connections, cmp.Or(m.phase, "at the beginning")))
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 // cpu returns the CPU time of each driver.

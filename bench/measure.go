@@ -80,7 +80,7 @@ func (o *options) measure(ctx context.Context, s *subject, sp spec) (*report.Sce
 		return nil, err
 	}
 	defer server.end()
-	drivers, err := startFleet(ctx, o.drivers, o.driverCores)
+	drivers, err := startFleet(ctx, o.drivers, o.driverCores, o.patience)
 	if err != nil {
 		return nil, err
 	}
@@ -323,7 +323,8 @@ func (m *measurement) note(format string, args ...any) {
 }
 
 // await heeds the drivers and takes samples until done or, if limit is not 0,
-// until that has passed.
+// until that has passed. Without a limit it is an error if nothing happens for
+// longer than any step of a client may take.
 func (m *measurement) await(done func() bool, limit time.Duration) error {
 	var out <-chan time.Time
 	if limit > 0 {
@@ -331,6 +332,7 @@ func (m *measurement) await(done func() bool, limit time.Duration) error {
 	}
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
+	moves, moved := m.fleet.moves(), time.Now()
 	for !done() {
 		select {
 		case r := <-m.fleet.reports:
@@ -339,6 +341,11 @@ func (m *measurement) await(done func() bool, limit time.Duration) error {
 			}
 		case <-tick.C:
 			m.sample()
+			if now := m.fleet.moves(); now != moves {
+				moves, moved = now, time.Now()
+			} else if limit == 0 && time.Since(moved) > m.patience() {
+				return fmt.Errorf("nothing has happened for %s: %s", m.patience().Round(time.Second), m.fleet.whereabouts())
+			}
 		case <-out:
 			return nil
 		case <-m.server.died:
@@ -348,6 +355,15 @@ func (m *measurement) await(done func() bool, limit time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// patience is how long nothing may happen. Each client gives up earlier, if its
+// driver is alive, and the next session of an open loop begins earlier.
+func (m *measurement) patience() time.Duration {
+	if m.rate > 0 {
+		return m.o.patience + time.Duration(2*float64(m.o.drivers)/m.rate*float64(time.Second))
+	}
+	return m.o.patience
 }
 
 // stop lets the drivers say what they have.

@@ -60,6 +60,8 @@ type options struct {
 	timeout time.Duration
 	settle  time.Duration
 
+	patience time.Duration // nothing at all may happen for so long
+
 	serverCores proc.Cores
 	driverCores proc.Cores
 
@@ -189,6 +191,7 @@ func (o *options) fillIn() error {
 	if o.rate == 0 && slices.Contains(o.scenarios, sessionsOpen) {
 		return fmt.Errorf("%s needs --rate", sessionsOpen)
 	}
+	o.patience = 30*time.Second + 2*o.timeout + o.settle
 	var err1, err2 error
 	o.serverCores, err1 = proc.ParseCores(o.pinServer)
 	o.driverCores, err2 = proc.ParseCores(o.pinDrivers)

@@ -64,7 +64,7 @@ func (p *progress) whole() int64 {
 }
 
 func (p *progress) part(t wire.Tick) int64 {
-	part := t.Operations
+	part := int64(t.Progress)
 	if p.spec.duration > 0 {
 		part = time.Since(p.began).Milliseconds()
 	}

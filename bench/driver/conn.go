@@ -56,6 +56,7 @@ func (c *conn) isJoining() bool { return c.pair != nil && c == c.pair.joining }
 func (d *driver) dial(p *pair, number int) *conn {
 	c := &conn{d: d, fd: -1, mask: mask(), pair: p, number: number, began: d.clock(), index: len(d.conns)}
 	d.conns = append(d.conns, c)
+	d.moves++
 	d.peak = max(d.peak, len(d.conns))
 	c.expect("the WebSocket handshake")
 	fd, err := d.dialer.socket(d.dialer.node(p, number))
@@ -220,6 +221,7 @@ func (c *conn) accepted(header []byte) bool {
 }
 
 func (c *conn) frame(f *frame) {
+	c.d.moves++
 	switch f.opcode {
 	case opText:
 		m, ok := parseMessage(f.payload)
@@ -426,6 +428,7 @@ func (c *conn) drop() {
 		return
 	}
 	d := c.d
+	d.moves++
 	c.state = closed
 	if c.tunnel != nil {
 		c.tunnel.close()

@@ -99,6 +99,7 @@ type driver struct {
 	dirty   []*conn  // connections with something to send
 	conns   []*conn  // all that have a socket
 	peak    int      // most of them at once
+	moves   int64    // see wire.Tick
 	sweeps  int
 	pacing  bool  // the timer of pace exists
 	counted int64 // when the counting of operations began
@@ -195,7 +196,7 @@ func (d *driver) reached(phase string) {
 // count lets operations and latencies be counted from here.
 func (d *driver) count() {
 	d.counted = d.now
-	d.tally.operations = 0
+	d.tally.operations, d.tally.parts = 0, 0
 	d.tally.latency.Reset()
 }
 
@@ -234,6 +235,8 @@ func (d *driver) tick() wire.Tick {
 		Connections: len(d.conns),
 		Errors:      d.tally.errors,
 		Seconds:     time.Duration(d.now - d.counted).Seconds(),
+		Progress:    float64(d.tally.operations) + d.tally.parts,
+		Moves:       d.moves,
 	}
 }
 

@@ -13,8 +13,9 @@ type pair struct {
 	id      uint32 // of the Joining, at the Opener; 0: not heard of yet
 	ledgers [2]ledger
 
-	stage stage // of the scenario
-	began int64 // the moment from which its latency counts
+	stage stage   // of the scenario
+	parts float64 // of the way through it that counts as progress
+	began int64   // the moment from which its latency counts
 }
 
 // stage is how far a pair is in its scenario.

@@ -17,6 +17,11 @@ const (
 	failed
 )
 
+// part is what a session has done of its way after each pass of three, the last
+// of which makes it whole: so progress is even, though sessions of a wave end
+// together.
+const part = 1.0 / 3
+
 // messagesEach is what each end of a session sends.
 const messagesEach = 1 + candidates
 
@@ -192,6 +197,7 @@ func (s *sessions) answered(c *conn, p *pair, ok bool) {
 		c.fail(faultKey, "key %s of a session", p.key)
 	case p.stage == opening:
 		p.stage = waiting
+		s.passed(p)
 		if s.open() {
 			s.join(p)
 		} else {
@@ -237,6 +243,7 @@ func (s *sessions) look(p *pair) {
 		return
 	}
 	p.stage = exchanged
+	s.passed(p)
 	p.joining.calm()
 	s.d.tally.took(s.d.now - p.began)
 	if s.open() {
@@ -265,15 +272,28 @@ func (s *sessions) gone(c *conn, clean bool) {
 		s.fail(p)
 	case p.opener == nil && p.joining == nil:
 		p.stage = done
+		s.back(p)
 		s.d.tally.operations++
 		s.over(p, true)
 	}
+}
+
+// passed counts a part of p, and back takes its parts away when it is over.
+func (s *sessions) passed(p *pair) {
+	p.parts += part
+	s.d.tally.parts += part
+}
+
+func (s *sessions) back(p *pair) {
+	s.d.tally.parts -= p.parts
+	p.parts = 0
 }
 
 // fail ends a session that cannot go on.
 func (s *sessions) fail(p *pair) {
 	active := p.stage != waiting && p.stage != exchanged
 	p.stage = failed
+	s.back(p)
 	s.d.tally.failed++
 	p.drop()
 	s.over(p, active)

@@ -33,7 +33,8 @@ const examplesOfAKind = 2
 // tally counts what happens.
 type tally struct {
 	operations int64
-	failed     int64 // operations that came to nothing
+	failed     int64   // operations that came to nothing
+	parts      float64 // of operations that are on their way
 	errors     int64
 	kinds      map[string]int64
 	examples   []string

@@ -102,8 +102,8 @@ type Memory struct {
 
 // Sample is one moment of a scenario.
 type Sample struct {
-	Second      float64 `json:"s"` // since the scenario began
-	Rate        float64 `json:"rate"`
+	Second      float64 `json:"s"`    // since the scenario began
+	Rate        float64 `json:"rate"` // parts of operations count as such
 	Connections int     `json:"connections"`
 	Resident    int64   `json:"resident"`
 	ServerCPU   float64 `json:"server_cpu"` // cores

@@ -89,6 +89,8 @@ type Tick struct {
 	Connections int     `json:"connections"`
 	Errors      int64   `json:"errors"`
 	Seconds     float64 `json:"seconds"`
+	Progress    float64 `json:"progress"` // Operations, and of those on their way the part that is done
+	Moves       int64   `json:"moves"`    // messages and connections that came or went: it rises while anything happens
 }
 
 // Phase is a point that a driver has reached.
