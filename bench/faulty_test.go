@@ -29,13 +29,15 @@ type faulty struct {
 	fault string
 	after int // relayed messages, or events of the fault's kind, before it is made
 
-	of     string        // swap: "joining" if only what goes to one
-	late   time.Duration // how late a delayed message is, if longer than usual
-	slow   time.Duration // before every message is obeyed; no fault
-	met    chan struct{} // count, which is no fault: closed after so many messages
-	onGone func(n int)   // called when the n-th client has left; nil: nothing
+	of       string        // swap: "joining" if only what goes to one
+	late     time.Duration // how late a delayed message is, if longer than usual
+	farewell time.Duration // for every close, one after the other; no fault
+	slow     time.Duration // before every message is obeyed; no fault
+	met      chan struct{} // count, which is no fault: closed after so many messages
+	onGone   func(n int)   // called when the n-th client has left; nil: nothing
 
 	gate    sync.RWMutex // held while the whole server stands still
+	door    sync.Mutex   // of those that leave slowly
 	mu      sync.Mutex
 	openers map[string]*client
 	events  int
@@ -53,6 +55,21 @@ type client struct {
 	opener   *client    // as Joining
 	id       int
 	joinings map[int]*client
+}
+
+// slowCloser lets one client leave after the other.
+type slowCloser struct {
+	net.Conn
+	f *faulty
+}
+
+func (c *slowCloser) Write(p []byte) (int, error) {
+	if p[0] == 0x80|byte(ws.OpClose) {
+		c.f.door.Lock()
+		time.Sleep(c.f.farewell)
+		c.f.door.Unlock()
+	}
+	return c.Conn.Write(p)
 }
 
 type order struct {
@@ -89,6 +106,9 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	conn, _, _, err := ws.UpgradeHTTP(r, w)
 	if err != nil {
 		return
+	}
+	if f.farewell > 0 {
+		conn = &slowCloser{conn, f}
 	}
 	c := &client{conn: conn, joinings: make(map[int]*client)}
 	defer conn.Close()
@@ -538,4 +558,20 @@ func TestADelayBeyondTheTimeoutIsNamed(t *testing.T) {
 	delete(s.Errors, "lost")
 	require.Empty(t, s.Errors)
 	require.EqualValues(t, 29, s.Operations)
+}
+
+// A server that needs longer for all to leave than one may take makes no error.
+func TestManyMayLeaveSlowly(t *testing.T) {
+	for name, load := range map[string][]string{
+		"idle":   {"--scenarios", "idle", "--pairs", "300"},
+		"relay":  {"--scenarios", "relay", "--relay-pairs", "150", "--pairs", "150"},
+		"hotkey": {"--scenarios", "hotkey", "--hot", "250", "--pairs", "250"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := faulty{farewell: 5 * time.Millisecond}
+			s := measured(t, server.serve(t, false), append(load, "--timeout", "1s")...)
+			require.Empty(t, s.Errors, "%v", s.Notes)
+		})
+	}
 }

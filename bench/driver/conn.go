@@ -32,6 +32,7 @@ type conn struct {
 	mask   [4]byte
 
 	state    state
+	leaver   bool // leavers wait for its end
 	farewell bool // the server's close frame has come
 	queued   bool // in d.dirty
 	blocked  bool // the socket takes no more; watched for Writable

@@ -156,7 +156,7 @@ func (d *driver) run(plan *wire.Plan) {
 	case wire.Sessions:
 		d.scenario = newSessions(d)
 	case wire.Idle:
-		d.scenario = &idle{d: d}
+		d.scenario = newIdle(d)
 	case wire.Relay:
 		d.scenario = newRelay(d, false)
 	case wire.HotKey:

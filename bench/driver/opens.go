@@ -10,8 +10,11 @@ type idle struct {
 	begun  int
 	active int
 	full   bool
+	leave  leavers
 	key    []byte
 }
+
+func newIdle(d *driver) *idle { return &idle{d: d, leave: leavers{d: d}} }
 
 func (s *idle) start() { s.fill() }
 
@@ -29,10 +32,10 @@ func (s *idle) fill() {
 
 func (s *idle) next() {
 	s.d.counted = s.d.now
-	// Those that close later take the place of those that are gone.
-	for _, c := range append([]*conn(nil), s.d.conns...) {
-		c.close()
+	for _, c := range s.d.conns {
+		s.leave.add(c)
 	}
+	s.leave.goOn()
 	s.emptied()
 }
 
@@ -71,6 +74,7 @@ func (s *idle) gone(c *conn, clean bool) {
 		}
 		return
 	}
+	s.leave.gone(c)
 	s.emptied()
 }
 

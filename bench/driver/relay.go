@@ -39,11 +39,12 @@ type relay struct {
 	active   int   // pairs that are connecting
 	arrival  int64 // when the last message arrived
 	joinings int   // still connected while emptying
-	deaths   int   // pairs that ended before their time
+	leave    leavers
+	deaths   int // pairs that ended before their time
 }
 
 func newRelay(d *driver, hot bool) *relay {
-	return &relay{d: d, hot: hot, fillers: plainFillers(d.plan.Size)}
+	return &relay{d: d, hot: hot, fillers: plainFillers(d.plan.Size), leave: leavers{d: d}}
 }
 
 func (r *relay) start() {
@@ -218,9 +219,10 @@ func (r *relay) empty() {
 	for _, p := range r.pairs {
 		if p.stage == bouncing {
 			r.joinings++
-			p.joining.close()
+			r.leave.add(p.joining)
 		}
 	}
+	r.leave.goOn()
 	r.emptied()
 }
 
@@ -243,10 +245,11 @@ func (r *relay) gone(c *conn, clean bool) {
 	if r.phase == emptying {
 		if c == p.joining {
 			r.joinings--
-			if !r.hot && p.opener.state < closing {
-				p.opener.close()
+			if !r.hot {
+				r.leave.add(p.opener)
 			}
 		}
+		r.leave.gone(c)
 		r.emptied()
 		return
 	}
