@@ -136,3 +136,25 @@ func TestLoopsOfAServer(t *testing.T) {
 	require.Equal(t, 0, loopsOf([]string{"--heartbeat", "0"}))
 	require.Equal(t, 2, loopsOf([]string{"--loops", "1", "--rate", "0", "--loops=2", "--log-level", "info"}))
 }
+
+// What changes figures is in the result, so that two that are not alike are not
+// compared without a word.
+func TestParametersAreInTheResult(t *testing.T) {
+	of := func(args ...string) map[string]string {
+		o := optionsOf(t, append([]string{"--scenarios", "idle"}, args...)...)
+		return o.specs()[0].params(o)
+	}
+	usual := of()
+	for name, args := range map[string][]string{
+		"timeout":      {"--timeout", "7s"},
+		"settle":       {"--settle", "7s"},
+		"quiet":        {"--quiet", "7s"},
+		"trickle":      {"--trickle"},
+		"connections":  {"--connections", "7"},
+		"driver_cores": {"--pin-drivers", "0"},
+		"in_flight":    {"--in-flight", "7"},
+		"openers":      {"--pairs", "7"},
+	} {
+		require.NotEqual(t, usual[name], of(args...)[name], name)
+	}
+}

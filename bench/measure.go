@@ -93,7 +93,7 @@ func (o *options) measure(ctx context.Context, s *subject, sp spec) (*report.Sce
 	if err := m.fit(); err != nil {
 		return nil, err
 	}
-	m.result.Params = m.params()
+	m.result.Params = m.params(o)
 	m.result.Params["drivers"] = fmt.Sprint(len(m.plans(o, server.urls, o.drivers)))
 	m.show = startProgress(o.messages, s.about.Name, &m.spec)
 	err = m.drive()

@@ -110,9 +110,29 @@ func (o *options) relays() []spec {
 	}
 }
 
-// params returns what the report says of the scenario.
-func (s *spec) params() map[string]string {
-	p := map[string]string{"in_flight": strconv.Itoa(s.inFlight)}
+// params returns what the report says of the scenario: all that its figures
+// depend on, but for the server and the machine.
+func (s *spec) params(o *options) map[string]string {
+	p := map[string]string{
+		"in_flight": strconv.Itoa(s.inFlight),
+		"timeout":   o.timeout.String(),
+		"settle":    o.settle.String(),
+	}
+	if o.connections > 0 {
+		p["connections"] = strconv.Itoa(o.connections)
+	}
+	if len(o.driverCores) > 0 {
+		p["driver_cores"] = o.driverCores.String()
+	}
+	if o.trickle {
+		p["trickle"] = "true"
+	}
+	if s.kind == wire.Idle {
+		p["quiet"] = s.quiet.String()
+	}
+	if s.apart > 0 {
+		p["apart"] = strconv.Itoa(s.apart)
+	}
 	noun := map[string]string{
 		wire.Idle: "openers", wire.Relay: "pairs", wire.Sessions: "sessions", wire.Churn: "opens", wire.HotKey: "joinings", wire.Joins: "joins",
 	}[s.kind]

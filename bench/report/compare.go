@@ -13,6 +13,15 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 )
 
+// noise is what two runs of the same thing differ by. A figure that has changed
+// by less is called neither worse nor better. Of errors, each counts.
+const noise = 0.03
+
+var comparedFigures = []figure{
+	figureRate, figureP50, figureP90, figureP99, figureP999, figureMax, figureCPU, figureIdleCPU, figureFill, figureEmpty,
+	figureEach, figureKernel, figurePeak, figureErrors,
+}
+
 // comparison is one figure of one scenario in two results.
 type comparison struct {
 	scenario        string
@@ -45,6 +54,9 @@ func Compare(w io.Writer, old, new *Result) error {
 		configs := right(4, 6)
 		t.SetColumnConfigs(append(configs, table.ColumnConfig{Number: 1, WidthMax: 40}))
 		fmt.Fprintf(&b, "\n%s\n", trimmed(t.Render()))
+		if slices.ContainsFunc(rows, func(c comparison) bool { return strings.HasPrefix(c.verdict(), "noise") }) {
+			fmt.Fprintf(&b, "\nnoise: less than %.0f %% apart\n", 100*noise)
+		}
 	} else {
 		b.WriteString("\nThe two have no scenario in common.\n")
 	}
@@ -73,7 +85,7 @@ func compare(old, new *Result) (rows []comparison, unmatched []string) {
 			continue
 		}
 		matched[before] = true
-		for _, f := range []figure{figureRate, figureP50, figureP99, figureCPU, figureEach, figurePeak, figureErrors} {
+		for _, f := range comparedFigures {
 			c := comparison{scenario: names[i], figure: f, unsound: len(before.Invalid)+len(now.Invalid) > 0}
 			c.old, c.oldKnown = f.of(before)
 			c.new, c.known = f.of(now)
@@ -141,10 +153,15 @@ func (c *comparison) row() table.Row {
 
 func (c *comparison) verdict() string {
 	var said string
+	exact := c.figure.name == figureErrors.name
 	switch {
 	case math.IsNaN(c.badness):
 		said = "unknown"
-	case math.Abs(c.ratio-1) < 0.005:
+	case math.Abs(c.ratio-1) < 0.005 && !exact:
+		said = "same"
+	case max(c.badness, 1/c.badness) < 1+noise && !exact:
+		said = "noise"
+	case c.ratio == 1:
 		said = "same"
 	case c.badness > 1:
 		said = "WORSE"

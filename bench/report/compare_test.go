@@ -68,3 +68,29 @@ func TestCompareWithNothingInCommon(t *testing.T) {
 	require.Contains(t, text, "sessions is only in new")
 	require.Contains(t, compared(t, full("sigver", 1), &report.Result{}), "sessions is only in old")
 }
+
+// What differs by less than two runs of the same thing do is no change.
+func TestCompareKnowsNoise(t *testing.T) {
+	old, now := full("sigver", 1), full("sigver", 1)
+	now.Scenarios[0].Rate *= 0.98
+	now.Scenarios[0].Latency.Max *= 1.029
+	now.Scenarios[0].Latency.P999 *= 1.031
+	now.Scenarios[1].EmptySeconds *= 0.9
+	now.Scenarios[1].KernelPerConnection *= 2
+	old.Scenarios[0].Errors, now.Scenarios[0].Errors = map[string]int64{"lost": 1000}, map[string]int64{"lost": 1001}
+	text := compared(t, old, now)
+	for _, line := range []string{
+		`sessions .* rate .* noise`,
+		`sessions .* max .* noise`,
+		`sessions .* p99\.9 .* WORSE`,
+		`sessions .* errors .* WORSE`,
+		`idle .* time to empty .* better`,
+		`idle .* kernel's bytes per connection .* WORSE`,
+		`idle .* CPU while idle .* 0\.08 % .* same`,
+		`idle .* time to fill .* same`,
+		`noise: less than 3 % apart`,
+	} {
+		require.Regexp(t, line, text)
+	}
+	require.NotContains(t, compared(t, old, old), "noise")
+}

@@ -22,6 +22,27 @@ var (
 	figureP50 = figure{"p50", false, duration, func(s *Scenario) (float64, bool) {
 		return s.Latency.P50, s.Latency.Count > 0
 	}}
+	figureP90 = figure{"p90", false, duration, func(s *Scenario) (float64, bool) {
+		return s.Latency.P90, s.Latency.Count > 0
+	}}
+	figureP999 = figure{"p99.9", false, duration, func(s *Scenario) (float64, bool) {
+		return s.Latency.P999, s.Latency.Count > 0
+	}}
+	figureMax = figure{"max", false, duration, func(s *Scenario) (float64, bool) {
+		return s.Latency.Max, s.Latency.Count > 0
+	}}
+	figureIdleCPU = figure{"CPU while idle", false, func(v float64) string { return three(100*v) + " %" }, func(s *Scenario) (float64, bool) {
+		return s.IdleCPU, s.idleKnown()
+	}}
+	figureFill = figure{"time to fill", false, seconds, func(s *Scenario) (float64, bool) {
+		return s.FillSeconds, s.FillSeconds > 0
+	}}
+	figureEmpty = figure{"time to empty", false, seconds, func(s *Scenario) (float64, bool) {
+		return s.EmptySeconds, s.EmptySeconds > 0
+	}}
+	figureKernel = figure{"kernel's bytes per connection", false, each, func(s *Scenario) (float64, bool) {
+		return s.KernelPerConnection, s.KernelPerConnection > 0
+	}}
 	figureP99 = figure{"p99", false, duration, func(s *Scenario) (float64, bool) {
 		return s.Latency.P99, s.Latency.Count > 0
 	}}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -17,11 +18,12 @@ var ratioFigures = []figure{figureCPU, figureRate, figureP99, figureEach}
 
 // ratioRow is one server under one load.
 type ratioRow struct {
-	label  string // of the load
-	server string
-	s      *Scenario
-	first  *Scenario // the same load on the first server, which may be s itself
-	mine   bool
+	label    string // of the load
+	server   string
+	language string // of the server; empty: unknown
+	s        *Scenario
+	first    *Scenario // the same load on the first server, which may be s itself
+	mine     bool
 }
 
 // cell shows a figure and the ratio of the first server's to it. Either is empty
@@ -58,10 +60,10 @@ func ratios(first *Result, others []*Result) (loads [][]ratioRow, figures []figu
 	}
 	for i := range first.Scenarios {
 		s := &first.Scenarios[i]
-		load := []ratioRow{{names[i], first.Server.title(), s, s, true}}
+		load := []ratioRow{{names[i], first.Server.title(), first.Server.Language, s, s, true}}
 		for j, other := range others {
 			if theirs := pairs[j][i]; theirs != nil {
-				load = append(load, ratioRow{names[i], other.Server.title(), theirs, s, false})
+				load = append(load, ratioRow{names[i], other.Server.title(), other.Server.Language, theirs, s, false})
 			}
 		}
 		loads = append(loads, load)
@@ -99,37 +101,45 @@ func chief(load []ratioRow) (figure, bool) {
 }
 
 // best says which of the other servers does best under a load, and how the first
-// stands to it. A server that lost messages may be fast for that reason, so it is
-// not ranked but named.
+// stands to it; if that one is not in the language of the first, the best of those
+// that are is named too. A server that lost messages may be fast for that reason,
+// so it is not ranked but named.
 func best(load []ratioRow) string {
 	f, known := chief(load)
 	if !known {
 		return ""
 	}
-	var winner *ratioRow
+	var ranked []ratioRow
 	var unsound []string
-	for i := range load[1:] {
-		row := &load[1+i]
-		if !row.s.sound() {
+	for _, row := range load[1:] {
+		switch {
+		case !row.s.sound():
 			unsound = append(unsound, row.server)
-			continue
-		}
-		if math.IsNaN(row.ratio(f)) {
-			continue
-		}
-		// The best is the one to which the first's ratio is least flattering.
-		if winner == nil || f.higher == (row.ratio(f) < winner.ratio(f)) {
-			winner = row
+		case !math.IsNaN(row.ratio(f)):
+			ranked = append(ranked, row)
 		}
 	}
-	var said string
-	if winner == nil {
-		said = "no other server has a valid figure"
-	} else {
+	// The best is the one to which the first's ratio is least flattering.
+	slices.SortStableFunc(ranked, func(a, b ratioRow) int {
+		if f.higher {
+			return cmp.Compare(a.ratio(f), b.ratio(f))
+		}
+		return cmp.Compare(b.ratio(f), a.ratio(f))
+	})
+	said := "no other server has a valid figure"
+	if len(ranked) > 0 {
+		winner := &ranked[0]
 		v, _ := f.of(winner.s)
 		mine, _ := f.of(load[0].s)
 		said = fmt.Sprintf("by %s the best other is %s with %s; %s has %s, %s of that",
 			f.name, winner.server, f.show(v), load[0].server, f.show(mine), times(winner.ratio(f)))
+		language := load[0].language
+		same := slices.IndexFunc(ranked, func(r ratioRow) bool { return r.language == language })
+		if language != "" && winner.language != language && same >= 0 {
+			v, _ := f.of(ranked[same].s)
+			said += fmt.Sprintf("; the best other in %s is %s with %s, of which it is %s",
+				language, ranked[same].server, f.show(v), times(ranked[same].ratio(f)))
+		}
 	}
 	if len(unsound) > 0 {
 		said += "; left out because of errors or as not valid: " + strings.Join(unsound, ", ")

@@ -63,6 +63,25 @@ func TestRatiosByRateAlone(t *testing.T) {
 	require.NotContains(t, b.String(), "CPU")
 }
 
+// What sigver is to be measured by is the best one in Go.
+func TestRatiosNameTheBestInTheSameLanguage(t *testing.T) {
+	of := func(name, language string, cpu float64) *report.Result {
+		return &report.Result{
+			Server:    report.Server{Name: name, Language: language},
+			Scenarios: []report.Scenario{{Name: "relay", UserMicros: cpu}},
+		}
+	}
+	shown := func(others ...*report.Result) string {
+		var b bytes.Buffer
+		require.NoError(t, report.WriteRatios(&b, of("sigver", "Go", 2), others))
+		return strings.ReplaceAll(b.String(), "\n", " ")
+	}
+	both := shown(of("slow", "Go", 20), of("node", "JavaScript", 4), of("fast", "Go", 10))
+	require.Contains(t, both, "the best other is node with 4.00 µs; sigver has 2.00 µs, 0.500× of that;")
+	require.Regexp(t, `the best other in Go is fast with 10.0 µs, of which it is +0.200×`, both)
+	require.NotContains(t, shown(of("slow", "Go", 20), of("node", "JavaScript", 40)), "best other in")
+}
+
 func TestRatiosOfNoOthers(t *testing.T) {
 	var b bytes.Buffer
 	require.NoError(t, report.WriteRatios(&b, full("sigver", 1), nil))
