@@ -6,6 +6,7 @@ ARGS ?=
 PAIRS ?= 200000
 MINUTES ?= 3
 NODES ?= 12
+CONNECTIONS ?= 190000
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 NODE_LEAST := 20
@@ -16,7 +17,7 @@ ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race fuzz lint node chromium tools e2e microbench soak upgrade bench bench-cluster bench-compare bench-peers test-peers clean
+.PHONY: help run build test race fuzz lint node chromium tools e2e microbench soak upgrade bench bench-cluster bench-compare bench-loops bench-peers test-peers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,13 +88,18 @@ bench: ## drive the server with whole signaling sessions, PAIRS of them; further
 	go run ./bench --pairs $(PAIRS) $(ARGS)
 
 # 12 nodes of 16,000 connections: the usual hard limit of 20,000 open files each.
-bench-cluster: ## measure a cluster of NODES (12) on this machine, and its engine with a million keys
-	go run ./bench --nodes $(NODES) --pairs 190000 --connections 190000 --duration 5s $(ARGS)
+# It fails if they do not hold CONNECTIONS.
+bench-cluster: ## measure a cluster of NODES (12) on this machine with CONNECTIONS (190000), and its engine with a million keys
+	go run ./bench --nodes $(NODES) --pairs $(CONNECTIONS) --connections $(CONNECTIONS) --duration 5s $(ARGS)
 	go test ./cluster -run '^$$' -bench AMillionKeys -benchtime 1x
 
 bench-compare: ## compare two results: OLD=a.json NEW=b.json
 	@test -n "$(OLD)" && test -n "$(NEW)" || { echo "say which: make bench-compare OLD=a.json NEW=b.json" >&2; exit 2; }
 	go run ./bench --compare $(OLD) $(NEW)
+
+bench-loops: ## measure sigver with one event loop and with two, in turn
+	go run ./bench --compare-loops 1,2 --rounds 5 --scenarios relay,sessions \
+		--pairs 15000 --connections 15000 --duration 2s --warm-up 500ms $(ARGS)
 
 # Idle Openers and sessions follow --pairs: 15,000 is what the usual hard limit of
 # 20,000 open files has room for.

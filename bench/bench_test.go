@@ -189,6 +189,9 @@ func TestMistakesAreNamed(t *testing.T) {
 		{name: "cores", args: []string{"--pin-server", "x"}, says: "list of cores"},
 		{name: "a peer", args: []string{"--peers=apache"}, says: "--peers apache"},
 		{name: "nodes of somebody", args: []string{"--nodes", "2", "--target", "ws://x"}, says: "excludes"},
+		{name: "one number of loops", args: []string{"--compare-loops", "2"}, says: "two numbers"},
+		{name: "no loop", args: []string{"--compare-loops", "0,2"}, says: "two numbers"},
+		{name: "loops of somebody", args: []string{"--compare-loops", "1,2", "--target", "ws://x"}, says: "excludes"},
 		{name: "both", args: []string{"--peers", "--target", "ws://x"}, says: "exclude"},
 	}
 	for _, c := range cases {

@@ -42,7 +42,9 @@ func (o *options) benchCluster(ctx context.Context) (sound bool, err error) {
 	for i := range relays {
 		relays[i].inFlight = o.inFlight
 	}
-	sound, err = o.benchRounds(ctx, []*subject{alone, node}, relays)
+	sound, err = o.benchVariants(ctx, variants{
+		subjects: []*subject{alone, node}, specs: relays, back: true, verdict: costOfANode,
+	})
 	if err != nil || ctx.Err() != nil {
 		return sound, errors.Join(err, ctx.Err())
 	}
@@ -52,6 +54,7 @@ func (o *options) benchCluster(ctx context.Context) (sound bool, err error) {
 	if o.drivers < o.nodes {
 		o.drivers = o.nodes // each has its own limit of open files too
 	}
+	asked := make(map[string]work)
 	result := o.newResult(fmt.Sprintf("%s-nodes", o.name))
 	for _, sp := range o.clusterSpecs() {
 		before, usedBefore, err := e.usage()
@@ -63,7 +66,9 @@ func (o *options) benchCluster(ctx context.Context) (sound bool, err error) {
 		if scenario != nil {
 			after, usedAfter, usageErr := e.usage()
 			if usageErr == nil && scenario.Operations > 0 {
-				scenario.Notes = append(scenario.Notes, used(before, after, usedAfter-usedBefore, scenario))
+				each := workOf(before, after, usedAfter-usedBefore, scenario.Operations)
+				asked[sp.name] = each
+				scenario.Notes = append(scenario.Notes, each.notes(sp, asked)...)
 			}
 			result.Scenarios = append(result.Scenarios, *scenario)
 		}
@@ -99,6 +104,11 @@ func (o *options) clusterSpecs() []spec {
 			duration: o.duration, warmUp: o.warmUp, inFlight: o.inFlight,
 		})
 	}
+	// The last is no load but a claim: so many connections there are.
+	full := o.pairs / 2
+	if o.connections > 0 {
+		full = o.connections / 2
+	}
 	return append(all,
 		spec{
 			name: "claims", kind: wire.Idle, operation: "opener",
@@ -108,26 +118,67 @@ func (o *options) clusterSpecs() []spec {
 		spec{
 			name: "full", kind: wire.Relay, operation: "relay", apart: 1,
 			latency: "from one client to the other, with a message of every pair on its way",
-			pairs:   max(1, o.pairs/2), each: 2, size: 200, depth: 1,
+			pairs:   max(1, full), each: 2, demand: o.connections / 2 * 2, size: 200, depth: 1,
 			duration: o.duration, warmUp: o.warmUp, inFlight: 16 * o.nodes,
 		})
 }
 
-// used says what the engine did for an operation.
-func used(before, after map[string]int64, cpu time.Duration, s *report.Scenario) string {
-	n := float64(s.Operations)
+// costOfANode says what being one of a cluster costs a server whose clients are
+// all its own.
+func costOfANode(alone, node *report.Scenario) string {
+	ratio := cpuOf(node) / cpuOf(alone)
+	return fmt.Sprintf("CPU per %s in ratio to a server alone: %.3f. At most %.0f %% more: %s.",
+		node.Operation, ratio, 100*atMost, yes(ratio <= 1+atMost))
+}
+
+// work is what the engine does for one operation.
+type work struct {
+	calls map[string]float64
+	cpu   float64 // microseconds
+}
+
+func workOf(before, after map[string]int64, cpu time.Duration, operations int64) work {
+	n := float64(operations)
+	w := work{make(map[string]float64), float64(cpu) / float64(time.Microsecond) / n}
+	for name := range after {
+		w.calls[name] = float64(after[name]-before[name]) / n
+	}
+	return w
+}
+
+// less returns what w has more than other.
+func (w work) less(other work) work {
+	rest := work{make(map[string]float64), w.cpu - other.cpu}
+	for name, n := range w.calls {
+		rest.calls[name] = n - other.calls[name]
+	}
+	return rest
+}
+
+func (w work) String() string {
 	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(after)) {
+	for _, name := range slices.Sorted(maps.Keys(w.calls)) {
 		// What is not many is upkeep.
-		if each := float64(after[name]-before[name]) / n; each >= 0.05 {
+		if each := w.calls[name]; each >= 0.05 {
 			parts = append(parts, fmt.Sprintf("%.2f %s", each, strings.ToUpper(name)))
 		}
 	}
 	if len(parts) == 0 {
 		parts = []string{"nothing"}
 	}
-	each := float64(cpu) / float64(time.Microsecond) / n
-	return fmt.Sprintf("The engine's work, from beginning to end, for each %s counted: %s; %.1f µs of its CPU.", s.Operation, strings.Join(parts, ", "), each)
+	return fmt.Sprintf("%s; %.1f µs of its CPU", strings.Join(parts, ", "), w.cpu)
+}
+
+// notes say what the engine did in a scenario, and where its clients are of
+// different nodes, which part of that has this reason: the rest, as between
+// clients of one node, is the claim of the Opener's key and its release.
+func (w work) notes(sp spec, asked map[string]work) []string {
+	all := []string{fmt.Sprintf("The engine's work, from beginning to end, for each %s counted: %s.", sp.operation, w)}
+	kind, far := strings.CutSuffix(sp.name, "-far")
+	if near, known := asked[kind+"-near"]; far && known {
+		all = append(all, fmt.Sprintf("Of that, for each %s because its clients are at two nodes: %s. The claim and the release of the keys: %s.", sp.operation, w.less(near), near))
+	}
+	return all
 }
 
 // usage is what the engine was asked for so far, and its CPU time.

@@ -228,6 +228,10 @@ func (m *measurement) disturbed(others float64) {
 // judge says what is wrong with the run as a whole.
 func (m *measurement) judge() {
 	r := m.result
+	if missing := m.demand - r.Connections; missing > 0 && m.ctx.Err() == nil {
+		m.fault("not connected", int64(missing))
+		m.note("%s connections were held instead of %s.", comma(r.Connections), comma(m.demand))
+	}
 	if r.Operations == 0 {
 		r.Invalid = append(r.Invalid, "Nothing was done.")
 	}

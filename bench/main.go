@@ -7,6 +7,7 @@
 //	go run ./bench                          builds sigver and measures it
 //	go run ./bench --target ws://host:port  measures a server that runs
 //	go run ./bench --peers                  measures sigver beside other servers
+//	go run ./bench --compare-loops 1,2      measures sigver with one loop and two
 //	go run ./bench --nodes 12               measures a cluster of that many
 //	go run ./bench --compare OLD NEW        compares two JSON files
 //
@@ -93,6 +94,9 @@ func (o *options) do(ctx context.Context) (sound bool, err error) {
 	}
 	if len(o.peers) > 0 {
 		return o.benchPeers(ctx)
+	}
+	if len(o.compareLoops) > 0 {
+		return o.benchLoops(ctx)
 	}
 	if o.nodes > 0 {
 		return o.benchCluster(ctx)

@@ -52,6 +52,8 @@ type options struct {
 	rounds int
 	nodes  int
 
+	compareLoops []int
+
 	compare bool
 	files   []string
 
@@ -118,7 +120,8 @@ func (o *options) define() {
 
 	f.StringSliceVar(&o.peers, "peers", nil, "measure other servers too, in turn: all, or some of "+strings.Join(peerNames, ","))
 	f.Lookup("peers").NoOptDefVal = "all"
-	f.IntVar(&o.rounds, "rounds", 5, "peers, nodes: rounds, of which the medians are shown")
+	f.IntVar(&o.rounds, "rounds", 5, "peers, nodes, compare-loops: rounds, of which the medians are shown")
+	f.IntSliceVar(&o.compareLoops, "compare-loops", nil, "measure sigver with these numbers of event loops, in turn: 1,2")
 	f.IntVar(&o.nodes, "nodes", 0, "measure a cluster of so many nodes, which needs redis-server; --rounds of one node beside a server alone first")
 	f.BoolVar(&o.compare, "compare", false, "compare two JSON files: --compare OLD NEW")
 
@@ -150,6 +153,8 @@ func (o *options) check() error {
 	wrong(o.duration < 0 || o.warmUp < 0 || o.quiet < 0 || o.timeout <= 0 || o.settle <= 0, "times below 0 make no sense")
 	wrong(o.nodes < 0 || o.nodes > 100, "--nodes %d: 1 to 100", o.nodes)
 	wrong(o.nodes > 0 && (o.target != "" || len(o.peers) > 0), "--nodes excludes --target and --peers")
+	wrong(len(o.compareLoops) == 1 || slices.ContainsFunc(o.compareLoops, func(n int) bool { return n < 1 }), "--compare-loops wants two numbers or more, such as 1,2")
+	wrong(len(o.compareLoops) > 0 && (o.target != "" || len(o.peers) > 0 || o.nodes > 0 || o.loops > 0), "--compare-loops excludes --target, --peers, --nodes and --loops")
 	wrong(o.rounds < 1, "--rounds %d: at least 1", o.rounds)
 	wrong(o.target != "" && len(o.peers) > 0, "--target and --peers exclude each other")
 	wrong(o.pid != 0 && o.target == "", "--pid is for --target")
@@ -237,6 +242,7 @@ Examples:
   go run ./bench --scenarios sessions,sessions-open --rate 2000
   go run ./bench --target wss://signal.example.org --scenarios sessions --pairs 500
   go run ./bench --peers=gws,gorilla --rounds 3 --pin-server 0
+  go run ./bench --compare-loops 1,2 --scenarios relay,sessions --pairs 15000
   go run ./bench --nodes 12 --pairs 190000 --connections 190000
   go run ./bench --compare bench/results/a.json bench/results/b.json
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"sigver/bench/report"
@@ -27,14 +28,31 @@ func (o *options) benchPeers(ctx context.Context) (sound bool, err error) {
 // benchRounds measures the subjects in turn, and shows the medians and how they
 // compare with the first.
 func (o *options) benchRounds(ctx context.Context, subjects []*subject, specs []spec) (sound bool, err error) {
+	medians, err := o.inRounds(ctx, subjects, specs, false)
+	if len(medians) == 0 {
+		return false, err
+	}
+	s := &medians[0].Scenarios[0]
+	s.Notes = append(s.Notes, o.leftOut...)
+	return allSound(medians), errors.Join(err, o.showPeers(medians))
+}
+
+// inRounds measures the subjects in turn and returns the medians of each. If back
+// is true, every other round has them the other way round, so that none always
+// comes after the same one.
+func (o *options) inRounds(ctx context.Context, subjects []*subject, specs []spec, back bool) ([]*report.Result, error) {
 	rounds := make([][]*report.Result, len(subjects))
 	out := make([]bool, len(subjects))
 	var errs []error
 	for round := range o.rounds {
-		for i, s := range subjects {
+		for i := range subjects {
+			if back && round%2 == 1 {
+				i = len(subjects) - 1 - i
+			}
 			if out[i] || ctx.Err() != nil {
 				continue
 			}
+			s := subjects[i]
 			fmt.Fprintf(o.messages, "\nround %d of %d: %s\n", round+1, o.rounds, s.about.Name)
 			result, err := o.measureAll(ctx, s, o.name+"-"+strings.ReplaceAll(s.about.Name, " ", "-"), specs)
 			if err != nil {
@@ -56,16 +74,11 @@ func (o *options) benchRounds(ctx context.Context, subjects []*subject, specs []
 			medians = append(medians, median)
 		}
 	}
-	if len(medians) == 0 {
-		return false, errors.Join(errs...)
-	}
-	s := &medians[0].Scenarios[0]
-	s.Notes = append(s.Notes, o.leftOut...)
-	sound = true
-	for _, r := range medians {
-		sound = sound && soundness(r)
-	}
-	return sound, errors.Join(append(errs, o.showPeers(medians))...)
+	return medians, errors.Join(errs...)
+}
+
+func allSound(results []*report.Result) bool {
+	return !slices.ContainsFunc(results, func(r *report.Result) bool { return !soundness(r) })
 }
 
 // contestants builds sigver, the first, and the others.

@@ -107,25 +107,35 @@ func (s *subject) start(ctx context.Context) (*instance, error) {
 	return all, nil
 }
 
-// sigver builds the server of this tree, unless one was given. clean removes
-// what was built. The server gets further arguments.
+// sigver is the server of this tree, or the one that was given, with further
+// arguments. clean removes what was built.
 func (o *options) sigver(ctx context.Context, further ...string) (s *subject, clean func(), err error) {
-	path, clean := o.server, func() {}
-	version := commit()
-	if path != "" {
-		version = versionOf(ctx, path)
-	} else {
-		folder, err := os.MkdirTemp("", "sigver-bench-")
-		if err != nil {
-			return nil, nil, err
-		}
-		clean = func() { _ = os.RemoveAll(folder) }
-		path = filepath.Join(folder, "sigver")
-		if err := build(ctx, moduleRoot(), path, ".", "CGO_ENABLED=0"); err != nil {
-			clean()
-			return nil, nil, err
-		}
+	path, version, clean, err := o.binary(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
+	return o.sigverAt(path, version, further...), clean, nil
+}
+
+// binary builds the server of this tree, unless one was given.
+func (o *options) binary(ctx context.Context) (path, version string, clean func(), err error) {
+	if o.server != "" {
+		return o.server, versionOf(ctx, o.server), func() {}, nil
+	}
+	folder, err := os.MkdirTemp("", "sigver-bench-")
+	if err != nil {
+		return "", "", nil, err
+	}
+	clean = func() { _ = os.RemoveAll(folder) }
+	path = filepath.Join(folder, "sigver")
+	if err := build(ctx, moduleRoot(), path, ".", "CGO_ENABLED=0"); err != nil {
+		clean()
+		return "", "", nil, err
+	}
+	return path, commit(), clean, nil
+}
+
+func (o *options) sigverAt(path, version string, further ...string) *subject {
 	// The load is no attack and no sleeper.
 	args := []string{"--rate", "0", "--heartbeat", "0", "--max-joinings", "0", "--idle-timeout", "10m", "--log-level", "info"}
 	if o.loops > 0 {
@@ -133,9 +143,9 @@ func (o *options) sigver(ctx context.Context, further ...string) (s *subject, cl
 	}
 	args = append(append(args, o.serverArgs...), further...)
 	about := report.Server{Name: "sigver", Version: version, Language: "Go", Args: args, Local: true}
-	s = o.program(about, path, append([]string{"--host", "127.0.0.1", "--port", "0"}, args...)...)
+	s := o.program(about, path, append([]string{"--host", "127.0.0.1", "--port", "0"}, args...)...)
 	s.loops = loopsOf(args)
-	return s, clean, nil
+	return s
 }
 
 // versionOf returns what a sigver says of itself, or nothing if it does not.

@@ -28,6 +28,7 @@ type spec struct {
 	each     int // connections of one of them
 	atOnce   int // of them at most; 0: no limit but that of connections
 	inFlight int
+	demand   int // connections without which it has failed; 0: as many as there is room for
 	apart    int // nodes from an Opener to its Joining
 	rate     float64
 	size     int
