@@ -28,11 +28,11 @@ run: build ## build and start the server; flags in ARGS, as in make run ARGS='-p
 build: ## build dist/sigver, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o dist/sigver .
 
-test: ## run the Go tests, which need Go and redis-server
-	go test ./...
+test: ## run the Go tests; they need redis-server, root and iproute2
+	go test -timeout 20m ./...
 
 race: ## run the Go tests under the race detector, in random order
-	go test -race -shuffle=on ./...
+	go test -race -shuffle=on -timeout 20m ./...
 
 # `go test -list` prints the targets of a package and then "ok" with its name.
 # Minimizing each new input would take most of a short FUZZTIME, so it is kept short.

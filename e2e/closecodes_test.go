@@ -287,20 +287,22 @@ func testCloseCodes(t *testing.T, s *instance) {
 			if c.before != nil {
 				c.before(t)
 			}
-			r := upgradeRaw(t, s)
-			r.write(c.send)
-			if c.answer != "" {
-				first, payload := r.frame()
-				require.Equal(t, byte(0x81), first)
-				require.Equal(t, c.answer, string(payload))
-			}
-			for c.code == 4002 {
-				if next, err := r.in.Peek(1); err != nil || next[0] != 0x89 {
-					break
+			for range s.nodes() { // where others have what it is about, and elsewhere
+				r := upgradeRaw(t, s)
+				r.write(c.send)
+				if c.answer != "" {
+					first, payload := r.frame()
+					require.Equal(t, byte(0x81), first)
+					require.Equal(t, c.answer, string(payload))
 				}
-				r.frame() // a ping that stays unanswered
+				for c.code == 4002 {
+					if next, err := r.in.Peek(1); err != nil || next[0] != 0x89 {
+						break
+					}
+					r.frame() // a ping that stays unanswered
+				}
+				r.wantClose(c.code, c.reason)
 			}
-			r.wantClose(c.code, c.reason)
 		})
 	}
 	exchange(t, s, "after all that")

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"syscall"
@@ -178,4 +179,58 @@ func note(t testing.TB, present map[string]int, text string) {
 		require.Contains(t, present, m.ID.String())
 		delete(present, m.ID.String())
 	}
+}
+
+// A takeover at the Opener's own node takes its Joinings along, those of other
+// nodes too.
+func TestATakeoverTakesFarJoiningsAlong(t *testing.T) {
+	e := startEngine(t)
+	a, b := e.node(), e.node()
+	old, joining := dial(t, a), dial(t, b)
+	old.send(`{"open":"key","token":"secret"}`)
+	old.want(yes)
+	joining.join("key")
+	id := over(t, old, joining)
+	heir := dial(t, a)
+	heir.send(`{"open":"key","token":"secret"}`)
+	heir.want(yes)
+	old.wantClose(4012, "KEY_TAKEN_OVER")
+	require.Equal(t, id, over(t, heir, joining))
+	joining.close()
+	heir.want(`{"id":` + id.String() + `,"unavailable":"true"}`)
+}
+
+// A node that stops sends its clients away. The Joinings of other nodes, which do not
+// stop, are told what it means for them.
+func TestANodeThatStops(t *testing.T) {
+	e := startEngine(t)
+	a, b := e.node("--drain", "0"), e.node()
+	opener, joining, other, guest := dial(t, a), dial(t, b), dial(t, b), dial(t, a)
+	opener.open("of a")
+	joining.join("of a")
+	other.open("of b")
+	guest.join("of b")
+	id := over(t, other, guest)
+	a.stop()
+	opener.wantClose(1001, "GOING_AWAY: ")
+	guest.wantClose(1001, "GOING_AWAY: ")
+	joining.wantClose(4020, "OPENER_NO_LONGER_AVAILABLE: the Opener's")
+	other.want(`{"id":` + id.String() + `,"unavailable":"true"}`)
+	dial(t, b).open("of a") // at once: a node that stops leaves nothing
+	exchange(t, b, "afterwards")
+}
+
+// Joins of keys that no node has count as guesses, as they do at one server.
+func TestGuessingKeysOfManyNodes(t *testing.T) {
+	e := startEngine(t)
+	a, b := e.node(), e.node("--max-guesses", "5")
+	dial(t, a).open("hard to guess")
+	for i := range 5 {
+		guesser := dialFrom(t, b, "127.0.0.2")
+		guesser.send(fmt.Sprintf(`{"join":"guess %d"}`, i))
+		guesser.want(no)
+		guesser.wantClose(4011, "KEY_UNKNOWN")
+	}
+	require.Equal(t, 429, from(t, b, "127.0.0.2").ask(upgradeRequest))
+	dialFrom(t, b, "127.0.0.3").join("hard to guess")
 }

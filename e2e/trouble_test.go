@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -66,14 +67,19 @@ func neverReads(t *testing.T, s *instance) {
 // closed, its key becomes free, its Joining is told, nobody else notices, and
 // the server's memory comes back.
 func TestAClientThatDoesNotReadHarmsOnlyItself(t *testing.T) {
-	for name, opener := range map[string]func(*testing.T, *instance){
-		"its process is stopped": frozenClient,
-		"it never reads":         neverReads,
+	for name, tc := range map[string]struct {
+		start  func(testing.TB, ...string) *instance
+		opener func(*testing.T, *instance)
+	}{
+		"its process is stopped":         {start, frozenClient},
+		"it never reads":                 {start, neverReads},
+		"it never reads at another node": {startNodes, neverReads},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := start(t, "--rate", "0")
-			opener(t, s)
-			joining := dial(t, s)
+			s := tc.start(t, "--rate", "0")
+			tc.opener(t, s)
+			nodes := s.nodes()
+			joining := dial(t, nodes[len(nodes)-1])
 			joining.join("frozen")
 			payload := `{"data":"` + strings.Repeat("x", 60<<10) + `"}`
 			sent := 0
@@ -86,8 +92,8 @@ func TestAClientThatDoesNotReadHarmsOnlyItself(t *testing.T) {
 					}
 				}
 			}()
-			for range 20 {
-				exchange(t, s, "meanwhile")
+			for i := range 20 {
+				exchange(t, s, fmt.Sprint("meanwhile ", i))
 			}
 			joining.wantClose(4020, "OPENER_NO_LONGER_AVAILABLE")
 			_ = joining.conn.CloseNow()
@@ -95,7 +101,10 @@ func TestAClientThatDoesNotReadHarmsOnlyItself(t *testing.T) {
 			t.Logf("closed after %d KiB", sent>>10)
 			require.Greater(t, sent, 1<<20, "closed before the limit")
 			// The key is free.
-			dial(t, s).open("frozen")
+			eventually(t, func() bool {
+				_, answer := opens(t, s, "frozen")
+				return answer == yes
+			}, "the key is free")
 			exchange(t, s, "afterwards")
 		})
 	}

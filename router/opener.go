@@ -147,17 +147,17 @@ func (r *Router) leaveKey(s *Session) {
 		r.engine.Release([]byte(o.key), Ref{r.engine.Node(), s.id, gen})
 	}
 
-	if r.silent.Load() {
-		return
-	}
 	// Not under a lock: there can be very many. Nobody else has this map any
 	// more, and the sessions in it find nothing to leave when they go.
-	code, detail := protocol.OpenerNoLongerAvailable, "the Opener's connection is gone"
-	if r.stopping.Load() {
-		code, detail = protocol.GoingAway, "the server is stopping, and the Opener's connection is gone"
-	}
+	const detail = "the Opener's connection is gone"
 	for _, orphan := range orphans {
-		orphan.peer.Close(code, detail)
+		switch _, far := orphan.peer.(*farJoining); {
+		case !far && r.silent.Load():
+		case !far && r.stopping.Load():
+			orphan.peer.Close(protocol.GoingAway, "the server is stopping, and "+detail)
+		default:
+			orphan.peer.Close(protocol.OpenerNoLongerAvailable, detail)
+		}
 	}
 }
 
