@@ -14,8 +14,9 @@ import (
 
 // crew is the pairs of one driver.
 type crew struct {
-	url  string
-	seed uint64
+	url      string
+	seed     uint64
+	patience time.Duration // for each answer of the server
 
 	mu       sync.Mutex // guards all below
 	changed  *sync.Cond // of mu: broadcast when paused, resting or faults change
@@ -38,6 +39,7 @@ func drive(url string) int {
 	f := pflag.NewFlagSet("driver", pflag.ExitOnError)
 	f.IntVar(&pairs, "pairs", 10, "")
 	f.Uint64Var(&c.seed, "seed", 0, "")
+	f.DurationVar(&c.patience, "patience", 15*time.Second, "")
 	_ = f.Parse(os.Args[1:])
 	go c.watch()
 	var wg sync.WaitGroup
@@ -64,6 +66,10 @@ func drive(url string) int {
 	}
 }
 
+// toRest is the patience that a pair may take to rest: one answer may fail it and be
+// excused, and the session after that has to come to its middle.
+const toRest = 3
+
 func (c *crew) obey(o order, pairs int) view {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,9 +80,20 @@ func (c *crew) obey(o order, pairs int) view {
 	}
 	c.cut = o.Cut
 	c.changed.Broadcast()
+	late := false
+	timer := time.AfterFunc(toRest*c.patience, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		late = true
+		c.changed.Broadcast()
+	})
+	defer timer.Stop()
 	// A pair that found a fault may never rest, and need not be waited for.
-	for o.Pause && c.resting < pairs && len(c.faults) == 0 {
+	for o.Pause && c.resting < pairs && len(c.faults) == 0 && !late {
 		c.changed.Wait()
+	}
+	if o.Pause && c.resting < pairs && len(c.faults) == 0 {
+		c.faults = append(c.faults, fmt.Sprintf("%d of %d pairs do not rest after %s", pairs-c.resting, pairs, toRest*c.patience))
 	}
 	return view{Keys: c.whole, Joinings: c.whole, Sessions: c.sessions, Faults: c.faults}
 }

@@ -35,7 +35,9 @@ type fleet struct {
 	url      string
 	pairs    int
 	seed     uint64
-	cable    *cable.Cable // nil without
+	patience time.Duration // of drivers, for each answer of the server
+	hold     time.Duration // the longest that one is stopped or cut off
+	cable    *cable.Cable  // nil without
 	started  uint64
 	all      []*driver
 	done     int // sessions of those that left in good order
@@ -62,10 +64,16 @@ type order struct {
 	Cut          bool // off from the server
 }
 
+// lay gives the fleet its cable.
+func (f *fleet) lay() (err error) {
+	f.cable, err = cable.Lay()
+	return err
+}
+
 // add starts a driver, at the far end of the cable if none is there.
 func (f *fleet) add() error {
 	f.started++
-	args := []string{"--pairs", fmt.Sprint(f.pairs), "--seed", fmt.Sprint(f.seed + f.started)}
+	args := []string{"--pairs", fmt.Sprint(f.pairs), "--seed", fmt.Sprint(f.seed + f.started), "--patience", f.patience.String()}
 	d := &driver{cmd: exec.Command(os.Args[0], args...)}
 	url := f.url
 	if f.cable != nil && !slices.ContainsFunc(f.all, func(d *driver) bool { return d.far }) {
@@ -93,23 +101,23 @@ func (f *fleet) add() error {
 func (f *fleet) disturb(ctx context.Context, chance *rand.Rand, long time.Duration) error {
 	end := time.Now().Add(long)
 	for time.Now().Before(end) && ctx.Err() == nil {
-		time.Sleep(min(time.Duration(1+chance.IntN(4))*time.Second, time.Until(end)))
+		wait(ctx, min(time.Duration(1+chance.IntN(4))*time.Second, time.Until(end)))
 		d := f.all[chance.IntN(len(f.all))]
 		// Longer than the server waits for a sign of life, or shorter.
-		while := time.Duration(500+chance.IntN(9000)) * time.Millisecond
+		while := least + time.Duration(chance.Int64N(int64(f.hold-least)))
 		var err error
 		switch chance.IntN(6) {
 		case 0:
 			f.troubles.stopped++
 			_ = d.cmd.Process.Signal(syscall.SIGSTOP)
-			time.Sleep(while)
+			wait(ctx, while)
 			_ = d.cmd.Process.Signal(syscall.SIGCONT)
 		case 1:
 			f.troubles.killed++
 			f.end(d)
 			err = f.add()
 		case 2:
-			err = f.cut(while)
+			err = f.cut(ctx, while)
 		case 3:
 			err = f.lose()
 		}
@@ -120,30 +128,41 @@ func (f *fleet) disturb(ctx context.Context, chance *rand.Rand, long time.Durati
 	return nil
 }
 
+// least is the shortest that a driver is stopped or cut off.
+const least = 500 * time.Millisecond
+
+// wait is over early when ctx is.
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
 // cut pulls the cable for a while.
-func (f *fleet) cut(while time.Duration) error {
+func (f *fleet) cut(ctx context.Context, while time.Duration) error {
 	d := f.farOne()
 	if d == nil {
 		return nil
 	}
 	f.troubles.cut++
-	if _, err := d.ask(order{Cut: true}); err != nil {
+	if _, err := f.askOne(d, order{Cut: true}); err != nil {
 		return err
 	}
 	if err := f.cable.Pull(); err != nil {
 		return err
 	}
-	time.Sleep(while)
+	wait(ctx, while)
 	if err := f.cable.Plug(); err != nil {
 		return err
 	}
-	_, err := d.ask(order{})
+	_, err := f.askOne(d, order{})
 	return err
 }
 
 // lose takes the cable away with the driver at its end, which never says goodbye,
 // and lays another.
-func (f *fleet) lose() (err error) {
+func (f *fleet) lose() error {
 	d := f.farOne()
 	if d == nil {
 		return nil
@@ -154,7 +173,7 @@ func (f *fleet) lose() (err error) {
 	}
 	f.end(d)
 	f.cable.Remove()
-	if f.cable, err = cable.Lay(); err != nil {
+	if err := f.lay(); err != nil {
 		return err
 	}
 	return f.add()
@@ -186,18 +205,33 @@ func (f *fleet) check() error {
 
 func (d *driver) tell(o order) error { return d.in.Encode(o) }
 
-func (d *driver) answer() (v view, err error) {
-	if err = d.out.Decode(&v); err != nil {
-		err = fmt.Errorf("a driver does not answer: %w", err)
+// answer is that of d, which is killed if none comes in time. Pairs that do not rest
+// are told of before that, unless the driver hangs itself.
+func (f *fleet) answer(d *driver) (v view, err error) {
+	within := (toRest + 1) * f.patience
+	timer := time.AfterFunc(within, func() { _ = d.cmd.Process.Kill() })
+	err = d.out.Decode(&v)
+	if !timer.Stop() {
+		return v, fmt.Errorf("driver %s did not answer within %s and was killed", d, within)
+	}
+	if err != nil {
+		err = fmt.Errorf("driver %s ended without an answer: %w", d, err)
 	}
 	return v, err
 }
 
-func (d *driver) ask(o order) (view, error) {
+func (d *driver) String() string {
+	if d.far {
+		return fmt.Sprintf("%d at the end of the cable", d.cmd.Process.Pid)
+	}
+	return fmt.Sprint(d.cmd.Process.Pid)
+}
+
+func (f *fleet) askOne(d *driver, o order) (view, error) {
 	if err := d.tell(o); err != nil {
 		return view{}, err
 	}
-	return d.answer()
+	return f.answer(d)
 }
 
 // ask tells all drivers something at once and adds up what they answer.
@@ -208,7 +242,7 @@ func (f *fleet) ask(o order) (sum view, err error) {
 		}
 	}
 	for _, d := range f.all {
-		v, err := d.answer()
+		v, err := f.answer(d)
 		if err != nil {
 			return sum, err
 		}
@@ -234,17 +268,26 @@ func (f *fleet) resume() error {
 func (f *fleet) leave() error {
 	v, err := f.ask(order{Leave: true})
 	f.done = v.Sessions
+	if err != nil {
+		return err // kill waits for them
+	}
 	for _, d := range f.all {
-		if e := d.cmd.Wait(); err == nil {
-			err = e
+		timer := time.AfterFunc(f.patience, func() { _ = d.cmd.Process.Kill() })
+		if e := d.cmd.Wait(); err == nil && e != nil {
+			err = fmt.Errorf("driver %s after it left: %w", d, e)
 		}
+		timer.Stop()
 	}
 	f.all = nil
 	return err
 }
 
+// kill ends all drivers and takes the cable away.
 func (f *fleet) kill() {
 	for len(f.all) > 0 {
 		f.end(f.all[0])
+	}
+	if f.cable != nil {
+		f.cable.Remove()
 	}
 }

@@ -19,8 +19,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-
-	"sigver/soak/cable"
 )
 
 // driverEnv makes this program a driver of the server whose URL it holds.
@@ -33,6 +31,9 @@ type options struct {
 	seed    uint64
 	round   time.Duration
 	settle  time.Duration
+
+	patience time.Duration
+	hold     time.Duration
 }
 
 func main() {
@@ -47,7 +48,13 @@ func main() {
 	f.Uint64Var(&o.seed, "seed", o.seed, "of all that happens by chance")
 	f.DurationVar(&o.round, "round", 20*time.Second, "time between two quiet moments")
 	f.DurationVar(&o.settle, "settle", 30*time.Second, "what the server may take to be as its clients are")
+	f.DurationVar(&o.patience, "patience", 15*time.Second, "what one answer may take on a machine that is busy")
+	f.DurationVar(&o.hold, "hold", 9500*time.Millisecond, "longest time that a driver is stopped or cut off")
 	_ = f.Parse(os.Args[1:]) // exits
+	if o.hold <= least {
+		fmt.Fprintf(os.Stderr, "soak: --hold must be more than %s\n", least)
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, &o); err != nil {
@@ -58,7 +65,16 @@ func main() {
 
 // run is the whole soak, of a server that it starts.
 func run(ctx context.Context, o *options) error {
-	server, err := startServer(ctx)
+	dir, err := os.MkdirTemp("", "sigver-soak")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	binary, err := build(ctx, dir)
+	if err != nil {
+		return err
+	}
+	server, err := startServer(binary, o.patience)
 	if err != nil {
 		return err
 	}
@@ -68,15 +84,13 @@ func run(ctx context.Context, o *options) error {
 
 func soak(ctx context.Context, o *options, server *server) error {
 	chance := rand.New(rand.NewPCG(o.seed, 1))
-	fmt.Printf("soak: %.1f minutes, %d drivers of %d pairs, seed %d\n", o.minutes, o.drivers, o.pairs, o.seed)
-	fleet := &fleet{url: server.url, pairs: o.pairs, seed: o.seed}
+	fleet := &fleet{url: server.url, pairs: o.pairs, seed: o.seed, patience: o.patience, hold: o.hold}
 	defer fleet.kill()
-	if line, err := cable.Lay(); err != nil {
-		fmt.Println("soak: no half-open connections:", err)
-	} else {
-		defer line.Remove()
-		fleet.cable = line
+	halfOpen := "half-open connections among the faults"
+	if err := fleet.lay(); err != nil {
+		halfOpen = fmt.Sprintf("WITHOUT half-open connections: %v", err)
 	}
+	fmt.Printf("soak: %.1f minutes, %d drivers of %d pairs, seed %d, %s\n", o.minutes, o.drivers, o.pairs, o.seed, halfOpen)
 	for range o.drivers {
 		if err := fleet.add(); err != nil {
 			return err

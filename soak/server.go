@@ -21,25 +21,27 @@ type server struct {
 	url   string // ws://…
 	addr  string
 	admin string // http://…
-	dir   string
 }
 
 var found = regexp.MustCompile(`msg="operator's side" address=(\S+)|url=ws://(\S+)`)
 
-// startServer builds and starts it, with limits that the clients here do not hit
-// but the vandals do.
-func startServer(ctx context.Context) (*server, error) {
-	dir, err := os.MkdirTemp("", "sigver-soak")
-	if err != nil {
-		return nil, err
+// build builds it into dir.
+func build(ctx context.Context, dir string) (binary string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	binary = filepath.Join(dir, "sigver")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "sigver")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("building sigver: %w", err)
 	}
-	s := &server{dir: dir}
-	binary := filepath.Join(dir, "sigver")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "sigver")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("building sigver: %w", err)
-	}
+	return binary, nil
+}
+
+// startServer starts it, with limits that the clients here do not hit but the
+// vandals do.
+func startServer(binary string, patience time.Duration) (*server, error) {
+	s := new(server)
 	s.cmd = exec.Command(binary, "--port", "0", "--admin", "127.0.0.1:0", "--heartbeat", "2s",
 		"--handshake-timeout", "3s", "--idle-timeout", "5s", "--rate", "500", "--burst", "1000", "--max-guesses", "60")
 	stderr, err := s.cmd.StderrPipe()
@@ -49,6 +51,8 @@ func startServer(ctx context.Context) (*server, error) {
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
+	timer := time.AfterFunc(patience, func() { _ = s.cmd.Process.Kill() })
+	defer timer.Stop()
 	lines := bufio.NewScanner(stderr)
 	for (s.admin == "" || s.url == "") && lines.Scan() {
 		if m := found.FindStringSubmatch(lines.Text()); m != nil && m[1] != "" {
@@ -60,7 +64,7 @@ func startServer(ctx context.Context) (*server, error) {
 	go func() { _, _ = io.Copy(os.Stderr, stderr) }()
 	if s.url == "" {
 		s.kill()
-		return nil, fmt.Errorf("the server did not start")
+		return nil, fmt.Errorf("the server did not start within %s", patience)
 	}
 	return s, nil
 }
@@ -68,7 +72,6 @@ func startServer(ctx context.Context) (*server, error) {
 func (s *server) kill() {
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()
-	_ = os.RemoveAll(s.dir)
 }
 
 // reading is what the server says of itself.
@@ -85,8 +88,12 @@ func (r reading) String() string {
 		r.clients, r.keys, r.joinings, r.relays, r.files, r.goroutines, r.memory/1e6)
 }
 
-func (s *server) read() (r reading, err error) {
-	resp, err := http.Get(s.admin + "/metrics")
+func (s *server) read(ctx context.Context) (r reading, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.admin+"/metrics", nil)
+	if err != nil {
+		return r, err
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return r, err
 	}
@@ -124,13 +131,23 @@ func (s *server) read() (r reading, err error) {
 
 // settle waits until the server has what the drivers have, and nothing else.
 func (s *server) settle(v view, within time.Duration) (r reading, err error) {
-	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if r, err = s.read(); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	for ; ctx.Err() == nil; wait(ctx, 100*time.Millisecond) {
+		now, err := s.read(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if err != nil {
 			return r, err
 		}
+		r = now
 		if r.keys == v.Keys && r.joinings == v.Joinings && r.clients == v.Keys+v.Joinings && r.others == 0 && r.unsent == 0 {
 			return r, nil
 		}
+	}
+	if r == (reading{}) {
+		return r, fmt.Errorf("the server does not answer to %s/metrics within %s", s.admin, within)
 	}
 	return r, fmt.Errorf("the server has %s, %d others and %d bytes unsent; the drivers have %s", r, r.others, r.unsent, v)
 }

@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"time"
 )
 
 // session is a pair from beginning to end: it finds each other, every message is
 // as it was sent, and the end is told as the protocol says. How it goes is chance.
 func (c *crew) session(key string, chance *rand.Rand) (err error) {
 	token := "token of " + key
-	opener, err := connect(c.url, chance)
+	opener, err := connect(c.url, c.patience, chance)
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
@@ -19,7 +18,7 @@ func (c *crew) session(key string, chance *rand.Rand) (err error) {
 	if err := opener.bind(map[string]any{"open": key, "token": token}); err != nil {
 		return fmt.Errorf("opening: %w", err)
 	}
-	joining, err := connect(c.url, chance)
+	joining, err := connect(c.url, c.patience, chance)
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
@@ -36,7 +35,7 @@ func (c *crew) session(key string, chance *rand.Rand) (err error) {
 		if err := joining.send(map[string]any{"data": sent}); err != nil {
 			return err
 		}
-		m, err := opener.message()
+		m, err := opener.messageWhile(joining)
 		if err != nil || m.Data != sent {
 			return fmt.Errorf("the Opener got %.60q (%v), not %.60q", m.Data, err, sent)
 		}
@@ -59,7 +58,7 @@ func (c *crew) session(key string, chance *rand.Rand) (err error) {
 	}
 	if chance.IntN(4) == 0 {
 		// Its connection breaks, and another takes the key over.
-		again, err := connect(c.url, chance)
+		again, err := connect(c.url, c.patience, chance)
 		if err != nil {
 			return fmt.Errorf("connecting again: %w", err)
 		}
@@ -99,6 +98,3 @@ func (c *crew) session(key string, chance *rand.Rand) (err error) {
 	}
 	return nil
 }
-
-// patience is how long an answer may take on a machine that is busy.
-const patience = 15 * time.Second

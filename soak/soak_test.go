@@ -3,44 +3,80 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"sigver/soak/cable"
 )
 
 func TestMain(m *testing.M) {
 	if url := os.Getenv(driverEnv); url != "" {
 		os.Exit(drive(url))
 	}
-	os.Exit(m.Run())
+	os.Exit(buildAndRun(m))
 }
 
-// brief is a soak of some seconds of s, long enough for one fault.
-func brief(t *testing.T, s *server) error {
+// program is the path of the server.
+var program string
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "sigver-soak")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		program, err = build(context.Background(), dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// someSeconds are long enough for three rounds and a fault.
+var someSeconds = options{
+	minutes:  0.1,
+	drivers:  2,
+	pairs:    10,
+	seed:     1,
+	round:    2 * time.Second,
+	settle:   15 * time.Second,
+	patience: 10 * time.Second,
+	hold:     3 * time.Second,
+}
+
+func brief(t *testing.T, s *server, o options) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	return soak(ctx, &options{minutes: 0.1, drivers: 2, pairs: 10, seed: 1, round: 3 * time.Second, settle: 15 * time.Second}, s)
+	return soak(ctx, &o, s)
 }
 
 func begin(t *testing.T) *server {
 	t.Helper()
-	s, err := startServer(t.Context())
+	s, err := startServer(program, 15*time.Second)
 	require.NoError(t, err)
 	t.Cleanup(s.kill)
 	return s
 }
 
 func TestNothingIsFoundWhereNothingIsWrong(t *testing.T) {
-	require.NoError(t, brief(t, begin(t)))
+	t.Parallel()
+	require.NoError(t, brief(t, begin(t), someSeconds))
 }
 
 func TestAChangedMessageIsFound(t *testing.T) {
+	t.Parallel()
 	s := begin(t)
 	var seen atomic.Int64
 	s.url = "ws://" + between(t, s.addr, func(b []byte) {
@@ -48,10 +84,11 @@ func TestAChangedMessageIsFound(t *testing.T) {
 			b[i] = 'y'
 		}
 	})
-	require.ErrorContains(t, brief(t, s), " got ")
+	require.ErrorContains(t, brief(t, s, someSeconds), " got ")
 }
 
 func TestAKeyOfNobodyIsFound(t *testing.T) {
+	t.Parallel()
 	s := begin(t)
 	conn, err := net.Dial("tcp", s.addr)
 	require.NoError(t, err)
@@ -69,13 +106,93 @@ func TestAKeyOfNobodyIsFound(t *testing.T) {
 			}
 		}
 	}()
-	require.ErrorContains(t, brief(t, s), "the drivers have")
+	o := someSeconds
+	o.settle = 5 * time.Second
+	require.ErrorContains(t, brief(t, s, o), "the drivers have")
 }
 
 func TestADeadServerIsFound(t *testing.T) {
+	t.Parallel()
 	s := begin(t)
 	time.AfterFunc(2*time.Second, func() { _ = s.cmd.Process.Kill() })
-	require.Error(t, brief(t, s))
+	require.Error(t, brief(t, s, someSeconds))
+}
+
+func TestAServerThatHangsIsFound(t *testing.T) {
+	t.Parallel()
+	s := begin(t)
+	time.AfterFunc(2*time.Second, func() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) })
+	o := someSeconds
+	o.patience = 3 * time.Second
+	require.ErrorContains(t, brief(t, s, o), "faults")
+}
+
+// Whoever only accepts is not waited for for ever.
+func TestEveryAnswerHasATime(t *testing.T) {
+	t.Parallel()
+	door, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer door.Close()
+	const patience = 200 * time.Millisecond
+	begun := time.Now()
+	for seed := range uint64(10) { // of which some are streams
+		_, err = connect("ws://"+door.Addr().String(), patience, rand.New(rand.NewPCG(seed, 0)))
+		require.Error(t, err)
+	}
+	s := &server{admin: "http://" + door.Addr().String()}
+	_, err = s.settle(view{}, patience)
+	require.ErrorContains(t, err, "does not answer")
+	_, err = startServer(mute(t), patience)
+	require.ErrorContains(t, err, "did not start within 200ms")
+	require.Less(t, time.Since(begun), 20*time.Second)
+}
+
+// away starts a fleet of one whose server is not there: its pair never rests.
+func away(t *testing.T, patience time.Duration) *fleet {
+	t.Helper()
+	f := &fleet{url: "ws://127.0.0.1:1", pairs: 1, patience: patience, hold: time.Second}
+	t.Cleanup(f.kill)
+	return f
+}
+
+func TestADriverThatHangsIsNamedAndKilled(t *testing.T) {
+	t.Parallel()
+	f := away(t, 500*time.Millisecond)
+	require.NoError(t, f.add())
+	d := f.all[0]
+	require.NoError(t, d.cmd.Process.Signal(syscall.SIGSTOP))
+	_, err := f.pause()
+	require.ErrorContains(t, err, fmt.Sprintf("driver %d did not answer within 2s and was killed", d.cmd.Process.Pid))
+	require.Error(t, d.cmd.Wait(), "killed")
+}
+
+func TestPairsThatDoNotRestAreTold(t *testing.T) {
+	t.Parallel()
+	c := &crew{patience: 100 * time.Millisecond}
+	c.changed = sync.NewCond(&c.mu)
+	require.Equal(t, []string{"2 of 2 pairs do not rest after 300ms"}, c.obey(order{Pause: true}, 2).Faults)
+}
+
+// Each cable that was lost has another in its place; none is left behind. This needs
+// root.
+func TestNoCableIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	f := away(t, 10*time.Second)
+	var laid []*cable.Cable
+	require.NoError(t, f.lay())
+	laid = append(laid, f.cable)
+	require.NoError(t, f.add())
+	for range 2 {
+		require.NoError(t, f.lose())
+		laid = append(laid, f.cable)
+	}
+	f.kill()
+	addresses, err := net.InterfaceAddrs()
+	require.NoError(t, err)
+	for _, c := range laid {
+		require.NoFileExists(t, "/run/netns/"+c.Namespace)
+		require.NotContains(t, fmt.Sprint(addresses), c.Local+"/")
+	}
 }
 
 func TestWhatGrowsIsFound(t *testing.T) {
@@ -126,4 +243,12 @@ func between(t *testing.T, addr string, change func([]byte)) string {
 	_, port, err := net.SplitHostPort(door.Addr().String())
 	require.NoError(t, err)
 	return net.JoinHostPort("127.0.0.1", port)
+}
+
+// mute is a program that says nothing and does not end.
+func mute(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "mute")
+	require.NoError(t, os.WriteFile(file, []byte("#!/bin/sh\nexec sleep 60\n"), 0o700))
+	return file
 }

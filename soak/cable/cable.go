@@ -3,11 +3,13 @@
 package cable
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // Cable is a pair of interfaces and the network namespace of the far one.
@@ -65,7 +67,9 @@ func (c *Cable) Remove() {
 }
 
 func ip(args string) error {
-	out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "ip", strings.Fields(args)...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("ip %s: %w: %s (this needs root and iproute2)", args, err, strings.TrimSpace(string(out)))
 	}
