@@ -6,7 +6,8 @@
 # PID is the running one and BINARY the new program, by default the file that PID
 # was started from, as it is now. The new one gets the arguments, the environment
 # and the directory of the old one; its process is printed. It logs to the same file
-# as the old one, or to $LOG. The old one sends its clients away over its --drain.
+# as the old one, or to $LOG. The old one sends its clients away over its --drain;
+# that it ends is waited for, but no longer than $WAIT seconds, by default 120.
 set -euo pipefail
 
 fail() { echo "upgrade.sh: $*" >&2; exit 1; }
@@ -17,6 +18,7 @@ old=$1 proc=/proc/$1
 file=$(readlink "$proc/exe")
 binary=$(realpath -- "${2:-${file% (deleted)}}")
 [ -x "$binary" ] || fail "$binary is no program"
+WAIT=${WAIT:-120}
 log=${LOG:-$(readlink "$proc/fd/2")}
 [ -n "${LOG:-}" ] || [ -f "$log" ] || log=/dev/null
 readarray -d '' arguments <"$proc/cmdline"
@@ -47,6 +49,8 @@ until [ -z "$(comm -23 <(echo "$addresses") <(listening "$new"))" ]; do
 done
 kill -TERM "$old"
 echo "$new"
+until=$((SECONDS + WAIT))
 while readlink "$proc/exe" >/dev/null; do
+	[ "$SECONDS" -lt "$until" ] || fail "$old has not ended in $WAIT s after SIGTERM; $new serves"
 	sleep 0.1
 done

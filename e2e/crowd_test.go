@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -63,13 +64,24 @@ func openOne(addr, key string, i int) (net.Conn, error) {
 	// Many source addresses: where an earlier crowd has left its ports waiting,
 	// the kernel takes long to find a free one.
 	source := net.IPv4(127, byte(1+rand.IntN(250)), byte(i>>8), 1)
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: source}}
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: source}, Timeout: patience}
 	conn, err := dialer.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.WriteString(conn, upgradeRequest+masked(0x81, `{"open":"`+key+`"}`)); err != nil {
+	if err := openOver(conn, key); err != nil {
+		_ = conn.Close()
 		return nil, err
+	}
+	return conn, nil
+}
+
+func openOver(conn net.Conn, key string) error {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(conn, upgradeRequest+masked(0x81, `{"open":"`+key+`"}`)); err != nil {
+		return err
 	}
 	want := "\x81\x10" + `{"isKeyOk":true}`
 	got := make([]byte, 0, 256)
@@ -77,11 +89,11 @@ func openOne(addr, key string, i int) (net.Conn, error) {
 	for !strings.HasSuffix(string(got), want) {
 		n, err := conn.Read(buf)
 		if err != nil {
-			return nil, fmt.Errorf("after %q: %w", got, err)
+			return fmt.Errorf("after %q: %w", got, err)
 		}
 		got = append(got, buf[:n]...)
 	}
-	return conn, nil
+	return conn.SetDeadline(time.Time{})
 }
 
 func (c *crowd) leave() {

@@ -37,7 +37,7 @@ func dialThrough(t testing.TB, c *cable.Cable, s *instance) *raw {
 			err = unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET)
 		}
 		if err == nil {
-			conn, err = net.Dial("tcp", s.addr)
+			conn, err = net.DialTimeout("tcp", s.addr, patience)
 		}
 		done <- err
 	}()

@@ -75,7 +75,10 @@ func TestUpgradeWithoutAGap(t *testing.T) {
 // upgrade runs the script, and ends the new server with the test.
 func upgrade(t *testing.T, old *instance, log string) (fresh int) {
 	t.Helper()
-	cmd := exec.Command(upgradeScript, strconv.Itoa(old.cmd.Process.Pid), program)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, upgradeScript, strconv.Itoa(old.cmd.Process.Pid), program)
+	cmd.WaitDelay = patience
 	cmd.Env = append(os.Environ(), "LOG="+log)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
@@ -96,11 +99,33 @@ func TestUpgradesThatCannotBe(t *testing.T) {
 		"listens on no address":                  {strconv.Itoa(os.Getpid())},
 		"the new one ended and the old one goes": {strconv.Itoa(s.cmd.Process.Pid), broken},
 	} {
-		out, err := exec.Command(upgradeScript, args...).CombinedOutput()
+		ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
+		defer cancel()
+		out, err := exec.CommandContext(ctx, upgradeScript, args...).CombinedOutput()
 		require.Error(t, err, complaint)
 		require.Contains(t, string(out), complaint)
 	}
 	exchange(t, s, "the old one is there")
+}
+
+// The script does not wait for ever for an old server that does not end.
+func TestAnUpgradeWhoseOldServerStays(t *testing.T) {
+	s := start(t, "--drain", "1h", "--port", freePort(t))
+	for i := range 20 { // who are sent away over that hour
+		dial(t, s).open(fmt.Sprint("staying ", i))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, upgradeScript, strconv.Itoa(s.cmd.Process.Pid), program)
+	cmd.Env = append(os.Environ(), "WAIT=1", "LOG="+filepath.Join(t.TempDir(), "log"))
+	out, err := cmd.Output()
+	fresh, e := strconv.Atoi(strings.TrimSpace(string(out)))
+	require.NoError(t, e, string(out))
+	t.Cleanup(func() { _ = syscall.Kill(fresh, syscall.SIGKILL) })
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.Contains(t, string(exit.Stderr), fmt.Sprintf("%d has not ended in 1 s", s.cmd.Process.Pid))
+	require.NoError(t, syscall.Kill(fresh, 0), "the new one goes on")
 }
 
 // Without --share-port a second server on an address is a mistake.
@@ -129,7 +154,8 @@ func comeAndGo(t *testing.T, s *instance, from, key string) error {
 		return err
 	}
 	defer conn.CloseNow()
-	ctx := t.Context()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	if err := conn.Write(ctx, websocket.MessageText, []byte(`{"open":"`+key+`"}`)); err != nil {
 		return goingAwayIsFine(err)
 	}
