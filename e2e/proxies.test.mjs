@@ -5,6 +5,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import http from 'node:http'
 import https from 'node:https'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
@@ -61,9 +62,10 @@ function temporary(t) {
 
 // For each: its file in deploy/, made fit for a test, how it is checked and run.
 const proxies = {
-  nginx: ({ folder, port, server, key, cert }) => {
+  nginx: ({ folder, port, plain, server, key, cert }) => {
     const inside = replaced(deploy('nginx.conf'), [
       ['listen 443 ssl', `listen 127.0.0.1:${port} ssl`],
+      ['listen 80;', `listen 127.0.0.1:${plain};`],
       ['/etc/ssl/signal.example.org.pem', cert],
       ['/etc/ssl/private/signal.example.org.pem', key],
       ['127.0.0.1:8000', server],
@@ -76,17 +78,18 @@ const proxies = {
     )
     return { check: ['nginx', '-t', '-c', file], run: ['nginx', '-c', file], stop: 'SIGTERM' }
   },
-  caddy: ({ folder, port, server, key, cert }) => {
+  caddy: ({ folder, port, plain, server, key, cert }) => {
     const file = path(folder, 'Caddyfile')
     const inside = replaced(deploy('Caddyfile'), [
-      ['signal.example.org {', `https://127.0.0.1:${port} {\n\tbind 127.0.0.1\n\ttls ${cert} ${key}`],
+      ['\nsignal.example.org {', `\nhttps://127.0.0.1:${port} {\n\tbind 127.0.0.1\n\ttls ${cert} ${key}`],
+      ['http://signal.example.org {', `http://127.0.0.1:${plain} {\n\tbind 127.0.0.1`],
       ['127.0.0.1:8000', server],
     ])
     writeFileSync(file, `{\n\tadmin off\n\tauto_https disable_redirects\n\tstorage file_system ${folder}\n}\n${inside}`)
     const flags = ['--config', file, '--adapter', 'caddyfile']
     return { check: ['caddy', 'validate', ...flags], run: ['caddy', 'run', ...flags], stop: 'SIGKILL' }
   },
-  haproxy: ({ folder, port, server, key, cert }) => {
+  haproxy: ({ folder, port, plain, server, key, cert }) => {
     const both = path(folder, 'both.pem')
     writeFileSync(both, readFileSync(cert, 'utf8') + readFileSync(key, 'utf8'))
     const file = path(folder, 'haproxy.cfg')
@@ -94,6 +97,7 @@ const proxies = {
       file,
       replaced(deploy('haproxy.cfg'), [
         ['bind :443', `bind 127.0.0.1:${port}`],
+        ['bind :80', `bind 127.0.0.1:${plain}`],
         ['/etc/ssl/private/signal.example.org.pem', both],
         ['127.0.0.1:8000', server],
       ]),
@@ -163,8 +167,9 @@ async function transmit(url, one, other) {
 }
 
 // keepsAlive waits for two keep-alive comments on a stream that is silent otherwise.
-async function keepsAlive(t, port) {
-  const request = https.get({ port, host: '127.0.0.1', headers: { Accept: 'text/event-stream' } })
+async function keepsAlive(t, url) {
+  const { get } = url.startsWith('wss:') ? https : http
+  const request = get(url.replace(/^ws/, 'http'), { headers: { Accept: 'text/event-stream' } })
   t.after(() => request.destroy())
   const [answer] = await deadline(once(request, 'response'), () => 'an event stream')
   assert.equal(answer.statusCode, 200)
@@ -180,14 +185,16 @@ async function keepsAlive(t, port) {
 }
 
 // countsAddresses checks that a client is known by its address, whatever it says.
-async function countsAddresses(t, url, most, refused) {
+// It needs two addresses that nobody else uses, from 127.0.0.first on.
+async function countsAddresses(t, url, most, refused, first) {
   const from = (localAddress, i) => ({
     localAddress,
     headers: { 'X-Forwarded-For': `192.0.2.${i}`, Forwarded: `for=192.0.2.${i}` },
   })
-  for (let i = 1; i <= most; i++) await dial(t, { url }, from('127.0.0.2', i))
-  await assert.rejects(dial(t, { url }, from('127.0.0.2', most + 1)), refused)
-  await dial(t, { url }, from('127.0.0.3', 1))
+  const [one, other] = [`127.0.0.${first}`, `127.0.0.${first + 1}`]
+  for (let i = 1; i <= most; i++) await dial(t, { url }, from(one, i))
+  await assert.rejects(dial(t, { url }, from(one, most + 1)), refused)
+  await dial(t, { url }, from(other, 1))
 }
 
 for (const [name, prepare] of Object.entries(proxies)) {
@@ -197,18 +204,20 @@ for (const [name, prepare] of Object.entries(proxies)) {
     const [, key, , cert] = certificate(t)
     const bytes = name === 'haproxy in mode tcp'
     const server = await start(t, ...flags, ...(bytes ? ['--proxy-protocol', '--key', key, '--cert', cert] : []))
-    const port = await freePort()
-    const { check, run, stop } = prepare({ folder: temporary(t), port, server: new URL(server.url).host, key, cert })
+    const [port, plain] = [await freePort(), await freePort()]
+    const { check, run, stop } = prepare({ folder: temporary(t), port, plain, server: new URL(server.url).host, key, cert })
     checked(check)
     await running(t, run, port, stop)
 
-    const url = `wss://127.0.0.1:${port}`
-    await transmit(url, 'websocket', 'websocket')
-    await transmit(url, 'sse', 'sse')
-    await transmit(url, 'websocket', 'sse')
-    await keepsAlive(t, port)
-    // Before TLS there is no answer to give.
-    await countsAddresses(t, url, most, bytes ? /ECONNRESET|hang up|disconnected/ : /429/)
+    const urls = [`wss://127.0.0.1:${port}`, ...(bytes ? [] : [`ws://127.0.0.1:${plain}`])]
+    for (const [i, url] of urls.entries()) {
+      await transmit(url, 'websocket', 'websocket')
+      await transmit(url, 'sse', 'sse')
+      await transmit(url, 'websocket', 'sse')
+      await keepsAlive(t, url)
+      // Before TLS there is no answer to give.
+      await countsAddresses(t, url, most, bytes ? /ECONNRESET|hang up|disconnected/ : /429/, 2 * i + 2)
+    }
   })
 }
 
@@ -268,4 +277,7 @@ test('the systemd unit', (t) => {
   writeFileSync(unit, replaced(deploy('sigver.service'), [['ExecStart=/usr/local/bin/sigver', `ExecStart=${program}`]]))
   // Of this unit alone: those that it wants are not installed everywhere.
   assert.equal(checked(['systemd-analyze', 'verify', '--recursive-errors=no', unit]), '')
+  // How much it could do to the machine, of 10; a unit without any of it has 9.6.
+  const [, exposure] = /Overall exposure level for .*: ([0-9.]+)/.exec(checked(['systemd-analyze', 'security', '--no-pager', '--offline=true', unit]))
+  assert.ok(Number(exposure) <= 1.5, `exposure ${exposure}`)
 })
