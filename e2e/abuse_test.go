@@ -1,3 +1,7 @@
+//go:build !race
+
+// A server with the race detector takes many times the memory and the time.
+
 package e2e
 
 import (
