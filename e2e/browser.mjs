@@ -1,7 +1,7 @@
 // A real browser, and pages in it that fail the test when something is wrong on them.
 import assert from 'node:assert/strict'
 import { chromium } from 'playwright-core'
-import { afterwards } from './sigver.mjs'
+import { afterwards, deadline } from './sigver.mjs'
 
 const flags = [
   '--no-sandbox',
@@ -29,6 +29,9 @@ export async function visit(t, browser, url, { expected = [], ...options } = {})
   const wrong = []
   context.on('page', (page) => {
     page.setDefaultTimeout(20_000)
+    // Playwright lets this one take for ever. The end of ICE takes longest.
+    const evaluate = page.evaluate.bind(page)
+    page.evaluate = (run, ...args) => deadline(evaluate(run, ...args), () => `what a page does: ${run}`, 60_000)
     page.on('pageerror', (error) => wrong.push(String(error)))
     page.on('console', (message) => {
       // Violations of the Content-Security-Policy are among the errors.

@@ -13,6 +13,6 @@ export function certificate(t) {
   execFileSync('openssl', [
     ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
     ...['-subj', '/CN=sigver', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', cert],
-  ], { stdio: 'pipe' })
+  ], { stdio: 'pipe', timeout: 60_000 })
   return ['--key', key, '--cert', cert]
 }

@@ -39,7 +39,9 @@ async function exchange(url, EventSource) {
       })
     })
   const until = async (number) => {
-    while (heard.length < number) await new Promise((resolve) => setTimeout(resolve, 10))
+    for (const end = Date.now() + 15_000; heard.length < number && Date.now() < end; ) {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
   }
   const opener = await client('opener', { open: 'events' })
   const joining = await client('joining', { join: 'events' })
@@ -63,7 +65,13 @@ const want = [
 
 test('npm’s eventsource', async (t) => {
   const { url } = await start(t)
-  assert.deepEqual(await deadline(exchange(url.replace('ws', 'http'), EventSource), () => 'the exchange'), want)
+  class Ending extends EventSource {
+    constructor(url) {
+      super(url)
+      t.after(() => this.close())
+    }
+  }
+  assert.deepEqual(await deadline(exchange(url.replace('ws', 'http'), Ending), () => 'the exchange'), want)
 })
 
 test('a browser’s EventSource, from another origin', async (t) => {

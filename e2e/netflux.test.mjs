@@ -29,7 +29,7 @@ after(async () => {
 
 // library is the path of a version's file for browsers.
 function library(version) {
-  const output = execFileSync('npm', ['pack', `netflux@${version}`, '--json', '--pack-destination', folder], { stdio: ['ignore', 'pipe', 'ignore'] })
+  const output = execFileSync('npm', ['pack', `netflux@${version}`, '--json', '--pack-destination', folder], { stdio: ['ignore', 'pipe', 'ignore'], timeout: 60_000 })
   const [{ filename, integrity }] = JSON.parse(output)
   assert.equal(integrity, published[version])
   execFileSync('tar', ['xzf', join(folder, filename), '-C', folder, '--one-top-level=' + version])

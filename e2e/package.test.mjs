@@ -15,7 +15,7 @@ const web = fileURLToPath(new URL('../web', import.meta.url))
 function installed(t) {
   const folder = mkdtempSync(join(tmpdir(), 'sigver-client-'))
   t.after(() => rmSync(folder, { recursive: true }))
-  const [{ filename, files }] = JSON.parse(execFileSync('npm', ['pack', web, '--json', '--pack-destination', folder], { stdio: ['ignore', 'pipe', 'ignore'] }))
+  const [{ filename, files }] = JSON.parse(execFileSync('npm', ['pack', web, '--json', '--pack-destination', folder], { stdio: ['ignore', 'pipe', 'ignore'], timeout: 60_000 }))
   mkdirSync(join(folder, 'node_modules/sigver-client'), { recursive: true })
   execFileSync('tar', ['xzf', filename, '--strip-components=1', '-C', 'node_modules/sigver-client'], { cwd: folder })
   return { folder, files: files.map(({ path }) => path).sort() }
@@ -25,7 +25,7 @@ test('what is published, and that it can be imported', async (t) => {
   const { folder, files } = installed(t)
   assert.deepEqual(files, ['LICENSE', 'README.md', 'package.json', 'sigver.d.ts', 'sigver.js'])
   const script = `import * as library from 'sigver-client'; console.log(Object.keys(library).sort().join())`
-  const names = execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: folder, encoding: 'utf8' })
+  const names = execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: folder, encoding: 'utf8', timeout: 60_000 })
   assert.equal(names.trim(), Object.keys(library).sort().join())
   assert.deepEqual(readFileSync(join(web, 'LICENSE')), readFileSync(join(web, '../LICENSE')))
 })
@@ -82,10 +82,11 @@ test('its types', (t) => {
     const tsc = fileURLToPath(new URL('node_modules/typescript/bin/tsc', import.meta.url))
     const flags = ['--noEmit', '--strict', '--target', 'es2022', '--module', 'nodenext', '--lib', 'es2022,dom', '--types', '']
     try {
-      execFileSync(process.execPath, [tsc, ...flags, name], { cwd: folder, encoding: 'utf8' })
+      execFileSync(process.execPath, [tsc, ...flags, name], { cwd: folder, encoding: 'utf8', timeout: 60_000 })
       return ''
-    } catch ({ stdout }) {
-      return stdout
+    } catch (error) {
+      if (error.code === 'ETIMEDOUT') throw error
+      return error.stdout
     }
   }
   assert.equal(check('right.mts', right), '')

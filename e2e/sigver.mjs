@@ -6,6 +6,12 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import WebSocket from 'ws'
 
+// Servers that run. None outlives this process, not even if the runner ends it
+// because its time is over.
+const running = new Set()
+process.on('exit', () => running.forEach((server) => server.kill('SIGKILL')))
+process.once('SIGTERM', () => process.exit(1))
+
 const binary = fileURLToPath(new URL('../dist/sigver', import.meta.url))
 
 // How long to wait for what should come at once, in milliseconds.
@@ -63,7 +69,9 @@ class Server {
 
   constructor(flags) {
     this.process = spawn(binary, flags, { stdio: ['ignore', 'ignore', 'pipe'] })
+    running.add(this)
     this.exit = once(this.process, 'exit').then(([code, signal]) => {
+      running.delete(this)
       this.over = true
       return { code, signal }
     })
