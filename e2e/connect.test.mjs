@@ -215,6 +215,120 @@ test('what goes wrong on the way has a name', async (t) => {
   assert.equal(await page.evaluate(() => window.opener.state), 'open', 'the Opener has nothing to do with that')
 })
 
+test('who listens or iterates takes nothing away from a negotiation', async (t) => {
+  const { url } = await start(t)
+  const page = await visit(t, browser, url)
+  assert.deepEqual(
+    await page.evaluate(async () => {
+      const { open, join, accept, connect } = await import('/sigver.js')
+      const opener = await open('/', 'iterates')
+      const iterated = []
+      const heard = []
+      const accepted = new Promise((resolve, reject) => {
+        opener.addEventListener('joining', async ({ link }) => {
+          link.addEventListener('message', ({ data }) => heard.push(Object.keys(data)[0]), { once: true })
+          const prepare = () => new Promise((resolve) => setTimeout(resolve, 100))
+          resolve(await accept(link, { prepare }).catch(reject))
+        })
+      })
+      const link = await join('/', 'iterates')
+      const iterating = (async () => {
+        for await (const data of link) iterated.push(data)
+      })()
+      const { channel } = await connect(link)
+      await accepted
+      await iterating
+      return [channel.readyState, iterated, heard]
+    }),
+    ['open', [], ['description']],
+  )
+})
+
+test('a Link goes on when the negotiation is over', async (t) => {
+  const { url } = await start(t)
+  const page = await visit(t, browser, url)
+  assert.deepEqual(
+    await page.evaluate(async () => {
+      const { open, join, accept } = await import('/sigver.js')
+      const opener = await open('/', 'goes on')
+      const link = await join('/', 'goes on')
+      const connection = new RTCPeerConnection()
+      const channel = connection.createDataChannel('x')
+      connection.onicecandidate = ({ candidate }) => link.send({ candidate: candidate?.toJSON() ?? null })
+      await connection.setLocalDescription()
+      const { type, sdp } = connection.localDescription
+      link.addEventListener('message', ({ data }) => {
+        if (data.description) connection.setRemoteDescription(data.description)
+        else if (data.candidate) connection.addIceCandidate(data.candidate)
+      })
+      link.send('before it')
+      link.send({ description: { type, sdp } })
+      link.send({ candidate: { candidate: 'of another kind', sdpMid: 'nowhere' } }) // and is of no use
+      const opened = new Promise((resolve) => (channel.onopen = resolve))
+      for await (const here of opener) {
+        await accept(here)
+        await opened
+        link.send('after it')
+        const got = []
+        for await (const data of here) {
+          if (typeof data === 'string') got.push(data)
+          if (data === 'after it') return got
+        }
+      }
+    }),
+    ['before it', 'after it'],
+  )
+})
+
+test('an answer right before the other side leaves is an answer, and a second offer gets one', async (t) => {
+  const { url } = await start(t)
+  const page = await visit(t, browser, url)
+  assert.deepEqual(
+    await page.evaluate(async () => {
+      const { open, join, accept, connect } = await import('/sigver.js')
+      const opener = await open('/', 'leaves')
+      opener.addEventListener('joining', async ({ link }) => {
+        const connection = new RTCPeerConnection()
+        connection.ondatachannel = ({ channel }) => (window.channel = channel)
+        const gathered = new Promise((resolve) => (connection.onicecandidate = ({ candidate }) => candidate || resolve()))
+        link.addEventListener('message', async ({ data }) => {
+          if (!data.description) return data.candidate && connection.addIceCandidate(data.candidate)
+          await connection.setRemoteDescription(data.description)
+          await connection.setLocalDescription()
+          await gathered
+          const { type, sdp } = connection.localDescription
+          link.send({ description: { type, sdp } })
+          opener.close()
+        })
+      })
+      const { channel } = await connect(await join('/', 'leaves'))
+
+      const other = await open('/', 'offers')
+      const accepted = new Promise((resolve) => {
+        other.addEventListener('joining', ({ link }) => accept(link, { timeout: 3000 }).then(() => 'connected', ({ name }) => name).then(resolve))
+      })
+      const link = await join('/', 'offers')
+      const connection = new RTCPeerConnection({ iceTransportPolicy: 'relay' })
+      connection.createDataChannel('x')
+      const answers = []
+      let answer
+      link.addEventListener('message', ({ data }) => data.description && answer(data.description))
+      for (let i = 0; i < 2; i++) {
+        await connection.setLocalDescription(await connection.createOffer({ iceRestart: true }))
+        const { type, sdp } = connection.localDescription
+        const answered = new Promise((resolve) => (answer = resolve))
+        link.send({ description: { type, sdp } })
+        const description = await Promise.race([answered, accepted])
+        if (!description.type) return description
+        await connection.setRemoteDescription(description)
+        answers.push(description.type)
+      }
+      return [channel.readyState, ...answers]
+    }),
+    ['open', 'answer', 'answer'],
+  )
+})
+
 test('no way between the two is ICE_FAILED, with what to do', async (t) => {
   const { url } = await start(t)
   const page = await visit(t, browser, url)

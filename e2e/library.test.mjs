@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import WebSocket, { WebSocketServer } from 'ws'
 import { SigverError, connect, join, open } from '../web/sigver.js'
 import { proxy } from './proxy.mjs'
-import { deadline, dial, start } from './sigver.mjs'
+import { afterwards, deadline, dial, start } from './sigver.mjs'
 
 const failed = (name, code) => (error) => {
   assert.ok(error instanceof SigverError, error)
@@ -33,6 +33,7 @@ function event(target, type) {
 // joins again whenever it is cut off.
 class EchoPair {
   done = false
+  opener = null
   echoed = 0
   joins = 0
 
@@ -41,7 +42,7 @@ class EchoPair {
   }
 
   async run() {
-    const opener = await open(this.url, this.key, this.options)
+    const opener = (this.opener = await open(this.url, this.key, this.options))
     const answering = this.#answer(opener)
     while (!this.done) {
       try {
@@ -53,6 +54,11 @@ class EchoPair {
     }
     opener.close()
     await answering
+  }
+
+  stop() {
+    this.done = true
+    this.opener?.close()
   }
 
   async #answer(opener) {
@@ -127,17 +133,59 @@ for (const transport of ['websocket', 'sse']) {
     test('events instead of iteration, with what came before', async (t) => {
       const { url } = await start(t)
       const opener = await open(url, 'events', common)
+      t.after(() => opener.close())
       const there = await join(url, 'events', common)
       for (const data of [1, 2, 3]) there.send(data)
       const { link } = await event(opener, 'joining')
       const heard = []
-      await new Promise((resolve) => {
+      const all = new Promise((resolve) => {
         link.addEventListener('message', ({ data }) => heard.push(data) === 3 && resolve())
       })
+      await deadline(all, () => `three messages: ${heard}`)
       assert.deepEqual(heard, [1, 2, 3])
       opener.close()
       await event(there, 'close')
       assert.equal(there.error.name, 'OPENER_NO_LONGER_AVAILABLE')
+    })
+
+    test('nothing is lost between listeners and iteration', async (t) => {
+      const { url } = await start(t)
+      const { here, there } = await both(t, url, 'lost', {})
+      const said = event(here, 'message') // once
+      for (const data of [1, 2]) there.send(data)
+      assert.equal((await said).data, 1)
+      assert.equal(await next(here), 2)
+      const over = new AbortController()
+      const heard = []
+      const listen = ({ data }) => heard.push(data)
+      here.addEventListener('message', listen, { signal: over.signal })
+      const waiting = next(here)
+      there.send(3)
+      await event(here, 'message')
+      over.abort()
+      there.send(4)
+      assert.equal(await waiting, 4)
+      here.addEventListener('message', listen)
+      here.removeEventListener('message', listen)
+      there.send(5)
+      assert.equal(await next(here), 5)
+      assert.deepEqual(heard, [3])
+    })
+
+    test('who has been sent away does not come again by what is still under way', async (t) => {
+      const { url } = await start(t)
+      const { opener, here, there } = await both(t, url, 'away')
+      let joinings = 0
+      opener.addEventListener('joining', () => joinings++)
+      here.close()
+      there.send('late')
+      there.send('later')
+      there.close()
+      const other = await join(url, 'away', common)
+      t.after(() => other.close())
+      other.send('in its place')
+      await event(opener, 'joining')
+      assert.equal(joinings, 1)
     })
 
     test('the end of an Opener ends its Joinings', async (t) => {
@@ -268,6 +316,7 @@ for (const transport of ['websocket', 'sse']) {
       const first = await start(t)
       const { port } = new URL(first.url)
       const opener = await open(first.url, 'again', common)
+      t.after(() => opener.close())
       const joining = await join(first.url, 'again', common)
       const lost = event(opener, 'statechange')
       first.kill('SIGKILL')
@@ -291,11 +340,13 @@ for (const transport of ['websocket', 'sse']) {
     })
 
     test('a server that is killed in the middle of many pairs, twice', async (t) => {
-      // Joinings are faster back than their Openers, which looks like guessing.
-      const flags = ['--max-guesses', '0']
+      // Joinings are faster back than their Openers, which looks like guessing. Each
+      // pair echoes as fast as it can, on a fast machine faster than the usual rate.
+      const flags = ['--max-guesses', '0', '--rate', '0']
       let server = await start(t, ...flags)
       const { url } = server
       const pairs = Array.from({ length: 30 }, (_, i) => new EchoPair(url, `pair ${i}`, common))
+      t.after(() => pairs.forEach((pair) => pair.stop()))
       const runs = Promise.all(pairs.map((pair) => pair.run()))
       const talk = (messages) => {
         const goals = pairs.map((pair) => pair.echoed + messages)
@@ -303,7 +354,7 @@ for (const transport of ['websocket', 'sse']) {
           Promise.race([
             runs,
             (async () => {
-              while (pairs.some((pair, i) => pair.echoed < goals[i])) await setTimeout(10)
+              while (pairs.some((pair, i) => !pair.done && pair.echoed < goals[i])) await setTimeout(10)
             })(),
           ]),
           () => `pairs to go on: ${pairs.map((pair) => pair.echoed)}`,
@@ -321,10 +372,126 @@ for (const transport of ['websocket', 'sse']) {
       await deadline(runs, () => 'the pairs to end')
     })
 
+    test('what is sent at the very moment of coming back gets there, in order', async (t) => {
+      const server = await start(t)
+      const way = await proxy(t, server.url)
+      const opener = await open(way.url, 'moment', common)
+      t.after(() => opener.close())
+      const there = await join(server.url, 'moment', common)
+      t.after(() => there.close())
+      there.send('hello')
+      const here = await next(opener)
+      way.down()
+      way.cut()
+      await event(opener, 'statechange')
+      opener.addEventListener('statechange', () => here.send('at that moment'))
+      here.send('before it')
+      way.up()
+      assert.equal(await next(there), 'before it')
+      assert.equal(await next(there), 'at that moment')
+    })
+
+    test('a listener that closes the Opener when it is back gives the key back', async (t) => {
+      const server = await start(t)
+      const way = await proxy(t, server.url)
+      const opener = await open(way.url, 'given back', common)
+      t.after(() => opener.close())
+      way.down()
+      way.cut()
+      await event(opener, 'statechange')
+      opener.addEventListener('statechange', () => opener.close())
+      way.up()
+      await event(opener, 'statechange')
+      const free = async () => {
+        for (;;) {
+          try {
+            return await open(server.url, 'given back', common)
+          } catch (error) {
+            failed('KEY_EXISTS', 4010)(error)
+            await setTimeout(20)
+          }
+        }
+      }
+      const other = await deadline(free(), () => 'the key to be free')
+      other.close()
+    })
+
+    test('more than a burst waits for an Opener to come back', async (t) => {
+      const server = await start(t)
+      const way = await proxy(t, server.url)
+      const opener = await open(way.url, 'flood', common)
+      t.after(() => opener.close())
+      const there = await join(server.url, 'flood', common)
+      t.after(() => there.close())
+      there.send('hello')
+      const here = await next(opener)
+      way.down()
+      way.cut()
+      await event(opener, 'statechange')
+      for (let i = 0; i < 700; i++) here.send(i)
+      way.up()
+      await event(opener, 'statechange')
+      here.send(700)
+      for (let i = 0; i <= 700; i++) assert.equal(await next(there), i)
+      assert.equal(opener.state, 'open')
+    })
+
+    test('an Opener that is closed while it comes back takes no key', async (t) => {
+      // It knows nothing of the protocol but the acceptance, and stops there the second time.
+      let dials = 0
+      const second = Promise.withResolvers?.() ?? (() => {
+        const made = {}
+        made.promise = new Promise((resolve) => (made.resolve = resolve))
+        return made
+      })()
+      const gone = new Promise((resolve) => (second.gone = resolve))
+      const server = http.createServer((request, response) => {
+        if (request.method === 'POST') return response.end()
+        response.writeHead(200, { 'Content-Type': 'text/event-stream' })
+        if (++dials === 1) {
+          response.write('event: auth\ndata: t\n\ndata: {"isKeyOk":true}\n\n')
+          return void setTimeout(50).then(() => response.end())
+        }
+        response.flushHeaders()
+        response.on('close', second.gone)
+        second.resolve()
+      })
+      new WebSocketServer({ server, verifyClient: (_, accept) => (++dials === 1 ? accept(true) : second.resolve()) }).on('connection', (socket) => {
+        socket.send('{"isKeyOk":true}')
+        socket.close(1001)
+      })
+      if (transport === 'websocket') server.on('upgrade', (_, socket) => socket.on('close', second.gone))
+      t.after(() => server.close() && server.closeAllConnections())
+      await once(server.listen(0, '127.0.0.1'), 'listening')
+      const opener = await open(`ws://127.0.0.1:${server.address().port}`, 'key', common)
+      t.after(() => opener.close())
+      await deadline(second.promise, () => 'the second connection')
+      let ends = 0
+      opener.addEventListener('statechange', () => ends++)
+      opener.close()
+      await deadline(gone, () => 'the end of the second connection')
+      assert.deepEqual([ends, opener.state, opener.error], [1, 'closed', null])
+    })
+
+    test('aborted for no reason while it comes back', async (t) => {
+      const server = await start(t)
+      const way = await proxy(t, server.url)
+      const over = new AbortController()
+      const opener = await open(way.url, 'no reason', { ...common, signal: over.signal })
+      t.after(() => opener.close())
+      way.down()
+      way.cut()
+      await event(opener, 'statechange')
+      over.abort(null)
+      assert.equal(await next(opener), null)
+      assert.equal(opener.state, 'closed')
+    })
+
     test('a key that is somebody else’s when the Opener comes back', async (t) => {
       const server = await start(t)
       const way = await proxy(t, server.url)
       const opener = await open(way.url, 'lost', common)
+      t.after(() => opener.close())
       way.down()
       way.cut()
       await event(opener, 'statechange')
@@ -401,6 +568,7 @@ test('one with WebSocket, one with Server-Sent Events', async (t) => {
   const { url } = await start(t)
   for (const [one, other] of [['websocket', 'sse'], ['sse', 'websocket']]) {
     const opener = await open(url, one, { transport: one, WebSocket })
+    t.after(() => opener.close())
     const there = await join(url, one, { transport: other, WebSocket })
     there.send(1)
     const here = await next(opener)
@@ -414,6 +582,7 @@ describe('left to choose', () => {
   test('it takes WebSocket', async (t) => {
     const { url } = await start(t)
     const opener = await open(url.replace('ws:', 'http:'), 'auto', { WebSocket })
+    t.after(() => opener.close())
     assert.equal(opener.transport, 'websocket')
     await assert.rejects(join(url, 'nobody', { WebSocket }), failed('KEY_UNKNOWN', 4011))
     opener.close()
@@ -437,6 +606,7 @@ describe('left to choose', () => {
     t.after(() => forward.close() && forward.closeAllConnections())
     const by = `ws://127.0.0.1:${forward.address().port}`
     const opener = await open(by, 'auto', { WebSocket })
+    t.after(() => opener.close())
     assert.equal(opener.transport, 'sse')
     const there = await join(by, 'auto', { WebSocket })
     there.send('hello')
@@ -447,9 +617,25 @@ describe('left to choose', () => {
     without.close()
   })
 
+  test('an Opener that comes to where no WebSocket gets through takes Server-Sent Events', async (t) => {
+    const { url } = await start(t)
+    const way = await proxy(t, url)
+    const opener = await open(way.url, 'moves', { WebSocket, timeout: 3000 })
+    t.after(() => opener.close())
+    assert.equal(opener.transport, 'websocket')
+    way.plain()
+    way.cut()
+    while (opener.state !== 'open' || opener.transport !== 'sse') await event(opener, 'statechange')
+    const there = await join(url, 'moves', { WebSocket })
+    t.after(() => there.close())
+    there.send('hello')
+    assert.equal(await next(await next(opener)), 'hello')
+  })
+
   test('it is told when the server is full', async (t) => {
     const { url } = await start(t, '--max-connections', '1')
     const opener = await open(url, 'full', { WebSocket })
+    t.after(() => opener.close())
     await assert.rejects(join(url, 'full', { WebSocket }), failed('TRY_AGAIN_LATER', 1013))
     opener.close()
   })
@@ -459,6 +645,24 @@ describe('left to choose', () => {
     await assert.rejects(join(url, 'nobody', { WebSocket }), failed('KEY_UNKNOWN', 4011))
     await assert.rejects(join(url, 'nobody', { WebSocket }), failed('TRY_AGAIN_LATER', 1013))
   })
+})
+
+test('a POST that is not answered is a lost connection', async (t) => {
+  const server = http.createServer((request, response) => {
+    if (request.method === 'POST') {
+      let body = ''
+      request.on('data', (part) => (body += part))
+      request.on('end', () => body.includes('join') && response.end())
+      return
+    }
+    response.writeHead(200, { 'Content-Type': 'text/event-stream' })
+    response.write('event: auth\ndata: t\n\ndata: {"isKeyOk":true}\n\n')
+  })
+  t.after(() => server.close() && server.closeAllConnections())
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const link = await join(`ws://127.0.0.1:${server.address().port}`, 'key', { transport: 'sse', timeout: 1000 })
+  link.send('into nothing')
+  await assert.rejects(next(link), failed('CONNECTION_LOST', 1006))
 })
 
 test('bad arguments are named before there is a connection', async () => {
@@ -477,6 +681,7 @@ test('512 characters of any kind are a key', async (t) => {
   const { url } = await start(t)
   const key = '🎈'.repeat(512)
   const opener = await open(url, key, { WebSocket })
+  t.after(() => opener.close())
   const there = await join(url, key, { WebSocket })
   there.close()
   opener.close()
@@ -485,6 +690,7 @@ test('512 characters of any kind are a key', async (t) => {
 test('without WebRTC there is an error that says so', async (t) => {
   const { url } = await start(t)
   const opener = await open(url, 'no WebRTC', { WebSocket })
+  t.after(() => opener.close())
   const link = await join(url, 'no WebRTC', { WebSocket })
   await assert.rejects(connect(link), failed('UNSUPPORTED', 0))
   opener.close()

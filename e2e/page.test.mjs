@@ -250,6 +250,34 @@ test('a room that has no room for more', async (t) => {
   await problem(page, 'This room is full')
 })
 
+test('no way to the other side, and what to do about it', async (t) => {
+  const { url } = await start(t)
+  // The host's answer leads to where nobody is any more.
+  const host = await visit(t, browser, url)
+  await host.evaluate(async () => {
+    const { open } = await import('/sigver.js')
+    const opener = await open('/', 'no way')
+    opener.addEventListener('joining', ({ link }) => {
+      const connection = new RTCPeerConnection()
+      const gathered = new Promise((resolve) => (connection.onicecandidate = ({ candidate }) => candidate || resolve()))
+      link.addEventListener('message', async ({ data }) => {
+        if (!data.description) return
+        await connection.setRemoteDescription(data.description)
+        await connection.setLocalDescription()
+        await gathered
+        const { type, sdp } = connection.localDescription
+        connection.close()
+        link.send({ description: { type, sdp } })
+      })
+    })
+  })
+  const guest = await visit(t, browser, `${url}/#room=no%20way`)
+  await guest.getByRole('alert').getByRole('heading', { name: 'No way to the other side was found' }).waitFor({ timeout: 50_000 })
+  await sees(guest, /ICE_FAILED: .*STUN/)
+  await sees(guest, 'try it within one network')
+  await button(guest, 'Try again').waitFor()
+})
+
 test('a browser without WebRTC is told so', async (t) => {
   const server = await start(t)
   const opener = await dial(t, server)

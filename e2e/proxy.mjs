@@ -14,6 +14,7 @@ export async function proxy(t, target) {
 class Proxy {
   #pairs = new Set()
   #down = false
+  #plain = false
 
   constructor({ hostname, port, protocol }) {
     this.scheme = protocol
@@ -24,6 +25,7 @@ class Proxy {
       server.on('error', () => {})
       const pair = { client, server }
       this.#pairs.add(pair)
+      if (this.#plain) client.once('data', (first) => /^upgrade:/im.test(first) && client.destroy())
       client.pipe(server)
       server.pipe(client)
       server.on('close', () => {
@@ -55,6 +57,11 @@ class Proxy {
   }
   up() {
     this.#down = false
+  }
+
+  // plain lets no WebSocket through any more.
+  plain() {
+    this.#plain = true
   }
 
   close() {

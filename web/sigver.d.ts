@@ -83,7 +83,8 @@ export class JoiningEvent extends Event {
 
 /**
  * The way through the server to one other client. Iterate it, or listen to `message`, to get what
- * that one sends; what comes earlier is kept. The iteration ends when the Link is closed or the other
+ * that one sends; what comes earlier is kept. Descriptions and candidates do not come to who iterates
+ * while `connect` or `accept` is at work with them. The iteration ends when the Link is closed or the other
  * side has left, and throws what else has ended it.
  */
 export class Link extends EventTarget implements AsyncIterable<Json> {
@@ -96,13 +97,14 @@ export class Link extends EventTarget implements AsyncIterable<Json> {
   readonly error: SigverError | null
   /**
    * Sends data to the other side, in order. There is no receipt. While an Opener reconnects, up to
-   * 1000 messages wait.
+   * 1000 messages wait, and then go out by and by, as the server's usual limits of the rate allow.
+   * A Joining that has left meanwhile is noticed when something is sent to it.
    *
    * @throws SigverError: CLOSED or what has closed the Link, CONNECTION_LOST if too many messages wait.
    * @throws TypeError if data has no JSON form.
    */
   send(data: Json): void
-  /** Ends a Joining's connection, after what was sent before. An Opener only forgets the Joining. */
+  /** Ends a Joining's connection, after what was sent before. An Opener hears no more of the Joining. */
   close(): void
   [Symbol.asyncIterator](): AsyncIterator<Json>
   addEventListener(type: 'message', listener: Listener<this, MessageEvent<Json>>, options?: boolean | AddEventListenerOptions): void

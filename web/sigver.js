@@ -7,6 +7,8 @@
 
 const LONGEST = 512 // code points of a key or a token
 const MOST_WAITING = 1000 // messages that an Opener keeps while it reconnects
+const AT_ONCE = 250 // of these that it sends in one go, half of what a server lets it
+const BREATH = 2500 // milliseconds from one go to the next, which a server allows as many in
 const LINGER = 1000 // milliseconds for what is under way when an event stream ends
 
 // Names of closes that come without one: those of RFC 6455 §7.4.1.
@@ -23,7 +25,7 @@ const CLOSES = {
 }
 
 // Closes after which the same again would only bring the same again.
-const FINAL = new Set([1002, 1003, 1007, 1009, 4000, 4001, 4010, 4012, 4013, 4014, 4022, 4023, 4029])
+const FINAL = new Set([1002, 1003, 1007, 1009, 4000, 4001, 4010, 4012, 4013, 4022, 4023])
 
 /** What went wrong: the name and code of the server's close, or a name of this library's and code 0. */
 export class SigverError extends Error {
@@ -40,14 +42,14 @@ export async function open(url, key, options = {}) {
   check(key, 'BAD_KEY')
   check(token, 'BAD_TOKEN')
   const dialer = new Dialer(url, { open: key, token }, options)
-  return new Opener(INSIDE, dialer, await dialer.dial(), options.reconnect ?? true)
+  return new Opener(INSIDE, dialer, await dialer.first(), options.reconnect ?? true)
 }
 
 /** Joins the Opener of key. Resolves when the server has accepted the key. */
 export async function join(url, key, options = {}) {
   check(key, 'BAD_KEY')
   const dialer = new Dialer(url, { join: key }, options)
-  const wire = await dialer.dial()
+  const wire = await dialer.first()
   const link = new Link(INSIDE, null, {
     transport: () => wire.transport,
     send: (data) => wire.send({ data }),
@@ -58,23 +60,26 @@ export async function join(url, key, options = {}) {
     close: (error) => link[END](error.code === 1000 ? null : error),
   })
   dialer.onabort(() => link.close())
-  link.addEventListener('close', () => dialer.done())
+  link.addEventListener('close', () => dialer.end())
   return link
 }
 
 // Who may call constructors and the members below: this module.
 const INSIDE = Symbol('inside')
 const GIVE = Symbol('give')
+const TAKE = Symbol('take')
 const END = Symbol('end')
 
 // Source is something that brings things one after the other, to event listeners
-// if there are any, and else to whoever iterates. Until then they are kept.
+// if there are any, and else to whoever iterates. Until then they are kept. What
+// somebody inside takes does not get to those who iterate.
 class Source extends EventTarget {
   #type
   #event
+  #takers = new Set()
+  #listeners = [] // { listener, capture, once, signal }, of this type
   #kept = []
   #waiting = []
-  #listened = false
   #ended = false
   #error = null
 
@@ -85,18 +90,51 @@ class Source extends EventTarget {
     this.#event = event
   }
 
-  addEventListener(type, ...rest) {
-    super.addEventListener(type, ...rest)
-    if (type !== this.#type || this.#listened) return
-    this.#listened = true
+  addEventListener(type, listener, options) {
+    super.addEventListener(type, listener, options)
+    if (type !== this.#type || !listener) return
+    const { capture = options === true, once = false, signal } = Object(options)
+    if (signal?.aborted) return
+    if (!this.#listeners.some((l) => l.listener === listener && l.capture === capture)) {
+      this.#listeners.push({ listener, capture, once, signal })
+    }
     queueMicrotask(() => {
-      while (this.#kept.length > 0) this.dispatchEvent(this.#event(this.#kept.shift()))
+      while (this.#kept.length > 0 && this.#hasListeners()) this.#dispatch(this.#kept.shift())
     })
   }
 
+  removeEventListener(type, listener, options) {
+    super.removeEventListener(type, listener, options)
+    if (type !== this.#type) return
+    const { capture = options === true } = Object(options)
+    this.#listeners = this.#listeners.filter((l) => l.listener !== listener || l.capture !== capture)
+  }
+
+  // An EventTarget itself does not say whether anybody would hear.
+  #hasListeners() {
+    this.#listeners = this.#listeners.filter(({ signal }) => !signal?.aborted)
+    return this.#listeners.length > 0
+  }
+
+  #dispatch(thing) {
+    this.#listeners = this.#listeners.filter(({ once }) => !once)
+    this.dispatchEvent(this.#event(thing))
+  }
+
+  // Whatever take says true of is taken, until the function that is returned is called.
+  [TAKE](take) {
+    this.#kept = this.#kept.filter((thing) => !take(thing) || this.#hasListeners())
+    this.#takers.add(take)
+    return () => this.#takers.delete(take)
+  }
+
   [GIVE](thing) {
-    if (this.#waiting.length > 0) this.#waiting.shift().resolve({ value: thing, done: false })
-    else if (this.#listened && this.#kept.length === 0) this.dispatchEvent(this.#event(thing))
+    let taken = false
+    for (const take of this.#takers) taken = take(thing) || taken
+    if (this.#hasListeners() && this.#kept.length === 0) this.#dispatch(thing)
+    else if (this.#hasListeners()) this.#kept.push(thing)
+    else if (taken) return
+    else if (this.#waiting.length > 0) this.#waiting.shift().resolve({ value: thing, done: false })
     else this.#kept.push(thing)
   }
 
@@ -182,16 +220,17 @@ export class Opener extends Source {
   #reconnects
   #state = 'open'
   #error = null
-  #links = new Map() // by id
-  #waiting = [] // messages, while there is no connection
+  #links = new Map() // by id; null is one that was closed, whose Joining may still send
+  #waiting = [] // messages, while there is no connection or those before them are not sent
+  #breath // the timer until more of them are sent
   #wake = () => {}
 
   constructor(inside, dialer, wire, reconnects) {
     super(inside, 'joining', (link) => new JoiningEvent(link))
     this.#dialer = dialer
     this.#reconnects = reconnects
-    this.key = dialer.first.open
-    this.token = dialer.first.token
+    this.key = dialer.message.open
+    this.token = dialer.message.token
     this.#use(wire)
     dialer.onabort(() => this.close())
   }
@@ -218,7 +257,19 @@ export class Opener extends Source {
       message: (message) => this.#receive(message),
       close: (error) => this.#lost(error),
     })
-    for (const message of this.#waiting.splice(0)) wire.send(message)
+    this.#flush()
+  }
+
+  // Sends what has waited, no faster than a server with its usual limits allows.
+  #flush() {
+    clearTimeout(this.#breath)
+    if (this.#state !== 'open') return
+    for (const message of this.#waiting.splice(0, AT_ONCE)) this.#wire.send(message)
+    if (this.#waiting.length > 0) this.#breathe()
+  }
+
+  #breathe() {
+    this.#breath = setTimeout(() => (this.#wire.idle ? this.#flush() : this.#breathe()), BREATH)
   }
 
   #receive({ id, data, unavailable }) {
@@ -229,12 +280,13 @@ export class Opener extends Source {
       link?.[END](null)
       return
     }
+    if (link === null) return
     const isNew = !link
     if (isNew) {
       link = new Link(INSIDE, id, {
         transport: () => this.transport,
         send: (data) => this.#send({ id, data }),
-        close: () => this.#links.delete(id),
+        close: () => this.#links.has(id) && this.#links.set(id, null),
       })
       this.#links.set(id, link)
     }
@@ -243,12 +295,12 @@ export class Opener extends Source {
   }
 
   #send(message) {
-    if (this.#state === 'open') {
+    if (this.#state === 'open' && this.#waiting.length === 0) {
       this.#wire.send(message)
     } else if (this.#waiting.length < MOST_WAITING) {
       this.#waiting.push(message)
     } else {
-      throw new SigverError('CONNECTION_LOST', 'the server is not reached, and too many messages wait for it')
+      throw new SigverError('CONNECTION_LOST', 'the server was not reached, and too many messages wait for it')
     }
   }
 
@@ -259,19 +311,24 @@ export class Opener extends Source {
   }
 
   // Tries until it has the key again. Its token takes the key over if the server
-  // has not noticed yet that the old connection is gone.
+  // has not noticed yet that the old connection is gone. The transport is the one
+  // that has worked, as long as it reaches something.
   async #reconnect() {
     this.#become('reconnecting')
+    let known = this.transport
     for (let attempt = 0; this.#state === 'reconnecting'; attempt++) {
       await this.#pause(backOff(attempt))
       if (this.#state !== 'reconnecting') return
       try {
-        const wire = await this.#dialer.dial(this.transport)
+        const wire = await this.#dialer.dial(known)
         if (this.#state !== 'reconnecting') return wire.close()
-        this.#become('open')
-        return this.#use(wire)
+        this.#state = 'open'
+        this.#use(wire) // and may lose it at once
+        if (this.#wire === wire && this.#state === 'open') this.#become('open')
+        return
       } catch (error) {
-        if (FINAL.has(error.code)) this.#end(error)
+        if (FINAL.has(error?.code)) this.#end(error)
+        if (error?.name === 'UNREACHABLE') known = undefined
       }
     }
   }
@@ -299,11 +356,14 @@ export class Opener extends Source {
   }
 
   #end(error) {
+    if (this.#state === 'closed') return
     this.#error = error
-    this.#dialer.done()
-    this.#become('closed')
+    this.#state = 'closed' // before what follows from it
+    this.#dialer.end()
+    clearTimeout(this.#breath)
     this.#wake()
-    for (const link of this.#links.values()) link[END](error)
+    this.#become('closed')
+    for (const link of this.#links.values()) link?.[END](error)
     this.#links.clear()
     this[END](error)
   }
@@ -318,26 +378,45 @@ function backOff(attempt) {
 
 // Dialer makes connections on which the server has accepted the first message.
 class Dialer {
-  constructor(url, first, options) {
+  #over = new AbortController() // of the caller's signal, or of end
+
+  constructor(url, message, options) {
     const { transport = 'auto', timeout = 15_000, signal, trace, WebSocket = globalThis.WebSocket } = options
     if (!['auto', 'websocket', 'sse'].includes(transport)) throw new TypeError(`no such transport: ${transport}`)
-    this.first = first
+    this.message = message
     this.transport = transport
     this.timeout = timeout
-    this.signal = signal
     this.trace = trace
     this.WebSocket = WebSocket
     this.url = { websocket: address(url, 'ws'), sse: address(url, 'http') }
+    const abort = () => this.#over.abort(signal.reason)
+    this.forget = () => signal?.removeEventListener('abort', abort)
+    signal?.addEventListener('abort', abort)
+    if (signal?.aborted) abort()
   }
 
-  // Until done, callback is called when the signal is aborted.
+  // callback is called when the caller's signal is aborted, or at the end.
   onabort(callback) {
-    if (this.signal?.aborted) return callback()
-    this.done = () => this.signal?.removeEventListener('abort', callback)
-    this.signal?.addEventListener('abort', callback)
+    const { signal } = this.#over
+    if (signal.aborted) callback()
+    else signal.addEventListener('abort', callback)
   }
 
-  done() {}
+  // What is still being dialed is given up, and nothing follows.
+  end() {
+    this.forget()
+    this.#over.abort()
+  }
+
+  // first is dial for the one who decides whether there will be anything to end.
+  async first() {
+    try {
+      return await this.dial()
+    } catch (error) {
+      this.forget()
+      throw error
+    }
+  }
 
   // Without a transport that has worked before, and left to choose, it takes SSE
   // if there is no WebSocket to be had.
@@ -358,16 +437,17 @@ class Dialer {
   // Resolves with a Wire. UNREACHABLE means that there was not even a connection,
   // for which toOpen milliseconds are allowed.
   #attempt(transport, toOpen, toAnswer) {
-    const { signal, trace, first } = this
+    const { trace, message: first } = this
+    const { signal } = this.#over
     return new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(signal.reason)
+      if (signal.aborted) return reject(signal.reason)
       let opened = false
       let refused = false
       const wire = new Wire(transport, trace)
       const settle = (outcome, value) => {
         clearTimeout(opening)
         clearTimeout(answering)
-        signal?.removeEventListener('abort', abort)
+        signal.removeEventListener('abort', abort)
         outcome(value)
       }
       const fail = (error) => {
@@ -377,7 +457,7 @@ class Dialer {
       const abort = () => fail(signal.reason)
       const opening = setTimeout(() => opened || fail(unreachable()), toOpen)
       const answering = setTimeout(() => fail(new SigverError('TIMEOUT', 'the server did not answer in time')), toAnswer)
-      signal?.addEventListener('abort', abort)
+      signal.addEventListener('abort', abort)
       wire.start(TRANSPORTS[transport], this, {
         open: () => {
           opened = true
@@ -436,6 +516,11 @@ class Wire {
     this.#way.send(JSON.stringify(message))
   }
 
+  // Whether all that was sent is on its way, as far as can be known here.
+  get idle() {
+    return this.#way.idle()
+  }
+
   close() {
     if (this.#closed) return
     this.#closed = closeError(1000, '')
@@ -478,7 +563,7 @@ function closeError(code, reason) {
 }
 
 // A transport connects, calls on.open, on.message(text) and in the end
-// on.close(code, reason), and can send and close.
+// on.close(code, reason), and can send, close and say whether it is idle.
 const TRANSPORTS = {
   websocket({ url, WebSocket }, on) {
     if (!WebSocket) throw new Error('there is no WebSocket here: pass the class as the option WebSocket')
@@ -489,15 +574,17 @@ const TRANSPORTS = {
     socket.onclose = ({ code, reason }) => on.close(code, reason)
     return {
       send: (text) => socket.send(text),
+      idle: () => socket.bufferedAmount === 0,
       close: () => socket.close(1000),
     }
   },
 
-  sse({ url }, on) {
+  sse({ url, timeout }, on) {
     const gone = new AbortController()
     const common = { cache: 'no-store', credentials: 'omit', signal: gone.signal }
     let token
     let posts = Promise.resolve()
+    let unposted = 0
     let ended = false
     let lingering
     const end = (code, reason = '') => {
@@ -530,12 +617,14 @@ const TRANSPORTS = {
     }
     const post = async (text) => {
       if (gone.signal.aborted) return
+      // Without an answer in time nothing that follows would get there either.
+      const late = setTimeout(end, timeout, 1006)
       const answer = await fetch(url.sse, {
         ...common,
         method: 'POST',
         headers: { 'Content-Type': 'text/plain' },
         body: `${token}@${text}`,
-      })
+      }).finally(() => clearTimeout(late))
       if (answer.status === 413) end(1009, 'MESSAGE_TOO_BIG: the message is over the size limit')
       else if (!answer.ok) lingering ??= setTimeout(end, LINGER, 1006) // the stream may be about to say more
     }
@@ -543,7 +632,11 @@ const TRANSPORTS = {
     stream().catch(lost)
     return {
       // One at a time: requests can overtake each other.
-      send: (text) => void (posts = posts.then(() => post(text)).catch(lost)),
+      send: (text) => {
+        unposted++
+        posts = posts.then(() => post(text)).catch(lost).finally(() => unposted--)
+      },
+      idle: () => unposted === 0,
       close: () => {
         ended = true
         clearTimeout(lingering)
@@ -619,7 +712,7 @@ class Negotiation {
   #connection
   #unsent = [] // candidates of ours, until our description has been sent
   #early = [] // candidates of theirs, until their description is there
-  #turn = Promise.resolve() // what arrives is dealt with one after the other
+  #described = false // whether their description has arrived
   #over = new AbortController() // takes away what listens for the time of the negotiation
 
   constructor(link, options = {}, offers) {
@@ -639,6 +732,18 @@ class Negotiation {
     this.#connection = connection
     const during = { signal: this.#over.signal }
     const fail = (error) => this.#fail(reject, error)
+
+    // What arrives is dealt with one after the other, from when all is prepared.
+    // It is taken from now on: others may listen or iterate.
+    let prepared
+    let turn = new Promise((resolve) => (prepared = resolve))
+    const leave = this.#link[TAKE]((data) => {
+      if (!data?.description && data?.candidate === undefined) return false
+      if (data.description) this.#described = true
+      turn = turn.then(() => this.#receive(data)).catch(fail)
+      return true
+    })
+    this.#over.signal.addEventListener('abort', leave)
 
     const timer = setTimeout(() => fail(new SigverError('TIMEOUT', 'the other side was not connected in time')), timeout)
     this.#over.signal.addEventListener('abort', () => clearTimeout(timer))
@@ -665,14 +770,11 @@ class Negotiation {
     if (this.#over.signal.aborted) return
     const left = () => {
       // Once both have said what they are, the server is not needed any more.
-      if (this.#unsent || !connection.remoteDescription) fail(this.#link.error ?? peerLeft())
+      if (this.#unsent || !this.#described) fail(this.#link.error ?? peerLeft())
     }
     this.#link.addEventListener('close', left, during)
     if (this.#link.state === 'closed') left()
-    const receive = (data) => {
-      this.#turn = this.#turn.then(() => this.#receive(data)).catch(fail)
-    }
-    this.#link.addEventListener('message', ({ data }) => receive(data), during)
+    prepared()
     if (this.#offers) await this.#describe()
   }
 
@@ -681,7 +783,7 @@ class Negotiation {
     if (this.#over.signal.aborted) return
     const { type, sdp } = this.#connection.localDescription
     this.#send({ description: { type, sdp } })
-    const unsent = this.#unsent
+    const unsent = this.#unsent ?? [] // it may have been described before
     this.#unsent = null
     for (const candidate of unsent) this.#send({ candidate })
   }
@@ -696,16 +798,22 @@ class Negotiation {
     if (this.#link.state === 'open') this.#link.send(data)
   }
 
-  async #receive(data) {
+  async #receive({ description, candidate }) {
     if (this.#over.signal.aborted) return
-    if (data?.description) {
-      await this.#connection.setRemoteDescription(data.description)
-      if (data.description.type === 'offer') await this.#describe()
-      for (const candidate of this.#early.splice(0)) await this.#connection.addIceCandidate(candidate)
-    } else if (data?.candidate !== undefined) {
-      if (this.#connection.remoteDescription) await this.#connection.addIceCandidate(data.candidate)
-      else this.#early.push(data.candidate)
+    if (description) {
+      await this.#connection.setRemoteDescription(description)
+      if (description.type === 'offer') await this.#describe()
+      for (const candidate of this.#early.splice(0)) await this.#addCandidate(candidate)
+    } else if (this.#connection.remoteDescription) {
+      await this.#addCandidate(candidate)
+    } else {
+      this.#early.push(candidate)
     }
+  }
+
+  // One that is of no use here is one way less.
+  async #addCandidate(candidate) {
+    await this.#connection.addIceCandidate(candidate).catch(() => {})
   }
 
   #finish(channel) {
