@@ -18,7 +18,7 @@ const (
 	maxHandshakes  = 256          // of one loop
 	handshakeGrace = uint32(1000) // milliseconds that one has while others wait
 	recordHeader   = 5            // type, version, length (RFC 8446 §5.1)
-	maxRecord      = 16<<10 + 256 // that length at most
+	maxHello       = 8 << 10      // that length at most, of the first record: hellos have some 2 KiB
 	handshakeType  = 22           // that type, of the first record
 )
 
@@ -46,7 +46,7 @@ func (c *Conn) hello(b []byte) {
 	}
 	length := recordLength(b)
 	switch {
-	case length > maxRecord:
+	case length > maxHello:
 		c.close()
 	case len(b) >= recordHeader+length:
 		c.queueHandshake()
@@ -84,6 +84,10 @@ func (s *Set) startHandshakes() {
 // it back.
 func (c *Conn) shakeHands() {
 	s := c.set
+	if s.passed(c.deadline) {
+		c.close() // the sweep has not come by yet
+		return
+	}
 	socket, err := poller.ToNet(c.detach())
 	if err != nil {
 		c.gone()

@@ -56,8 +56,17 @@ func (c *Conn) readSecure(sec *secure) {
 		if c.state == stateClosed {
 			return
 		}
-		if n == 0 || err != nil {
+		tooMuch := sec.wire.unsent() > maxAnswers
+		if tooMuch || n == 0 || err != nil {
 			c.Flush() // TLS itself may have something to say
+		}
+		switch {
+		case n == 0 || err != nil || c.state == stateClosed:
+			return
+		case tooMuch && sec.wire.unsent() > maxAnswers:
+			// It asks for one answer after the other, and reads none (KeyUpdate,
+			// RFC 8446 §4.6.3).
+			c.lost()
 			return
 		}
 	}

@@ -14,6 +14,7 @@ import (
 const (
 	sealAtOnce = 32 << 10 // plain bytes that are encrypted before the socket has to take them
 	readsATurn = 16       // TLS records that are read before other connections have their turn
+	maxAnswers = 64 << 10 // encrypted bytes that may wait, which are sealAtOnce and TLS's own answers
 )
 
 // secure is the TLS of one connection (RFC 8446). It belongs to whoever has the
@@ -103,6 +104,14 @@ func (w *wire) SetWriteDeadline(t time.Time) error {
 		return nil
 	}
 	return w.Conn.SetWriteDeadline(t)
+}
+
+// unsent is how many encrypted bytes wait for the socket.
+func (w *wire) unsent() int {
+	if w.out == nil {
+		return 0
+	}
+	return len(w.out.bytes) - w.out.sent
 }
 
 // flush gives the socket what it takes of the encrypted bytes.

@@ -262,6 +262,7 @@ func TestWhatIsNoClientHelloEndsTheConnection(t *testing.T) {
 	for name, sent := range map[string][]byte{
 		"no record":          []byte("\x00\x01\x02\x03\x04\x05"),
 		"a record too large": {22, 3, 1, 0xff, 0xff},
+		"a hello over 8 KiB": append([]byte{22, 3, 1, 0x20, 0x01}, make([]byte, 8<<10)...),
 		"an empty record":    {22, 3, 1, 0, 0},
 		"a record of one":    {22, 3, 1, 0, 1, 9},
 		"another message":    broken,
@@ -299,6 +300,44 @@ func TestHandshakesThatStandStillDelayNobodyForLong(t *testing.T) {
 	begun := time.Now()
 	l.dialWSS(t)
 	require.Less(t, time.Since(begun), limits.Handshake/2)
+}
+
+// One whose turn comes when its time is over has no more of it.
+func TestATurnThatComesTooLate(t *testing.T) {
+	l := newSecureLoop(t, generous)
+	hello := clientHello(t, l.client)
+	var all []*client
+	var dialed net.Conn
+	for range conn.MaxHandshakes + 1 {
+		var c *client
+		c, dialed = l.connect(t)
+		if len(all) == 0 {
+			defer dialed.Close()
+		}
+		_, err := dialed.Write(hello)
+		require.NoError(t, err)
+		all = append(all, c)
+	}
+	l.until(t, func() bool { return l.set.Away() == conn.MaxHandshakes })
+	last := all[conn.MaxHandshakes]
+	l.do(func() {
+		require.Zero(t, last.closed)
+		l.set.Skip(generous.Handshake + time.Second)
+		all[0].GoAway()
+	})
+	l.until(t, func() bool { return all[0].closed == 1 && last.closed == 1 })
+}
+
+// A first record that is announced larger than any hello is not waited for: what
+// sockets with half of it would hold adds up.
+func TestALargeFirstRecordIsNotWaitedFor(t *testing.T) {
+	l := newSecureLoop(t, generous)
+	c, dialed := l.connect(t)
+	_, err := dialed.Write([]byte{22, 3, 1, 0x20, 0x01})
+	require.NoError(t, err)
+	l.until(t, func() bool { return c.closed == 1 })
+	_, err = io.Copy(io.Discard, dialed)
+	require.NoError(t, err)
 }
 
 func TestAHandshakeHasATimeLimit(t *testing.T) {

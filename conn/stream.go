@@ -7,7 +7,7 @@ import "sigver/protocol"
 // client has to say comes by other ways, to Deliver.
 
 // keepAlive is a comment, which clients ignore.
-const keepAlive = ":\n\n"
+const keepAlive = ": \n\n"
 
 // ServeStream makes c, which must be zero, a stream to the client of v: head
 // is the first that it gets, the HTTP header and what has to come before any
@@ -31,8 +31,7 @@ func (c *Conn) Deliver(text []byte) bool {
 	if c.state != stateOpen {
 		return false
 	}
-	c.hear()
-	if c.spend() {
+	if c.spendUnheard() {
 		c.message(text)
 	} else {
 		c.fail(protocol.RateLimited, tooManyMessages)
@@ -55,6 +54,20 @@ func (c *Conn) closeStreamLocked(code protocol.CloseCode, detail string) {
 	}
 	_, _ = c.outputLocked().Write(protocol.AppendCloseEvent(nil, code, detail))
 	c.closedLocked(code)
+}
+
+// spendUnheard is spend for what came by another way, and shows nothing of whether
+// the stream still gets through: it does not put off the next comment. What may be
+// sent stays reckoned from when that was last heard of.
+func (c *Conn) spendUnheard() bool {
+	c.refill()
+	allowed := c.spend()
+	if c.set.limits.Heartbeat > 0 {
+		c.allowance -= float32(c.earned())
+	} else {
+		c.heard = c.set.now
+	}
+	return allowed
 }
 
 // sendKeepAlive writes something to a client that never answers, so that the

@@ -72,12 +72,43 @@ func TestAStreamThatItsClientAbandons(t *testing.T) {
 			require.Empty(t, got)
 			l.set.Advance(2 * time.Second)
 			got, ended := c.receive()
-			require.Equal(t, ":\n\n", got)
+			require.Equal(t, ": \n\n", got)
 			require.False(t, ended, "a client that only listens is not dead")
 		}
 		c.hangUp()
 		require.Equal(t, []protocol.CloseCode{conn.Lost}, c.left)
 		require.Equal(t, 1, c.closed)
+	})
+}
+
+// What a client sends shows nothing of its stream: comments go on, as often as
+// without it, and the rate is what it is.
+func TestPostsDoNotPutOffComments(t *testing.T) {
+	limits := generous
+	limits.Heartbeat = 30 * time.Second
+	limits.Rate, limits.Burst = 0.5, 3
+	l := newLoop(t, limits)
+	l.do(func() {
+		c := l.stream()
+		c.KeepOpen()
+		comments := 0
+		for second := 0; second < 300; second += 2 {
+			l.set.Advance(2 * time.Second)
+			require.True(t, c.Deliver([]byte("m")))
+			got, ended := c.receive()
+			require.False(t, ended, "after %d s: %v", second, c.left)
+			comments += strings.Count(got, ": \n\n")
+		}
+		require.InDelta(t, 10, comments, 1)
+		extra := 0
+		for ; extra < 10 && len(c.left) == 0; extra++ {
+			c.Deliver([]byte("m"))
+		}
+		require.InDelta(t, 2.5, extra, 0.5, "some two are saved up")
+		_, ended := c.receive()
+		require.True(t, ended)
+		require.Equal(t, []protocol.CloseCode{protocol.RateLimited}, c.left)
+		c.hangUp()
 	})
 }
 

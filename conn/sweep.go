@@ -87,12 +87,14 @@ func (c *Conn) heartbeat() {
 
 // refill adds what may be sent since the connection was last heard.
 func (c *Conn) refill() {
-	limits := c.set.limits
-	if limits.Rate <= 0 {
-		return
+	if c.set.limits.Rate > 0 {
+		c.allowance = float32(min(float64(c.allowance)+c.earned(), c.set.limits.Burst))
 	}
-	seconds := float64(c.set.now-c.heard) / 1000
-	c.allowance = float32(min(float64(c.allowance)+seconds*limits.Rate, limits.Burst))
+}
+
+// earned is how many frames that are.
+func (c *Conn) earned() float64 {
+	return float64(c.set.now-c.heard) / 1000 * max(c.set.limits.Rate, 0)
 }
 
 // spend takes one frame out of what the client may send. It is false if there

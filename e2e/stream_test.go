@@ -323,6 +323,6 @@ func TestKeepAliveComments(t *testing.T) {
 	for range 4 {
 		line, err := c.events.ReadString('\n')
 		require.NoError(t, err)
-		require.Contains(t, []string{":\n", "\n"}, line)
+		require.Contains(t, []string{": \n", "\n"}, line)
 	}
 }
