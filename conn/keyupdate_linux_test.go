@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -28,9 +29,12 @@ type updating struct {
 	record uint64 // of this key
 }
 
-// dialUpdating is dialTLS for a client whose half is then the test's own.
-func (l *secureLoop) dialUpdating(t testing.TB) (*client, net.Conn, *updating) {
+// dialUpdating is dialTLS for a client whose half is then the test's own. buffers
+// are the kernel's towards it, in bytes.
+func (l *secureLoop) dialUpdating(t testing.TB, buffers int) (*client, net.Conn, *updating) {
 	c, dialed := l.connect(t)
+	require.NoError(t, dialed.(*net.TCPConn).SetReadBuffer(buffers))
+	require.NoError(t, syscall.SetsockoptInt(c.near, syscall.SOL_SOCKET, syscall.SO_SNDBUF, buffers))
 	var log strings.Builder
 	config := l.client.Clone()
 	config.MinVersion, config.KeyLogWriter = tls.VersionTLS13, &log
@@ -88,12 +92,11 @@ func TestAFloodOfKeyUpdates(t *testing.T) {
 	limits := generous
 	limits.Rate = 0
 	l := newSecureLoop(t, limits)
-	c, dialed, u := l.dialUpdating(t)
-	require.NoError(t, dialed.(*net.TCPConn).SetReadBuffer(4<<10))
+	c, dialed, u := l.dialUpdating(t, 4<<10)
 	_, err := dialed.Write(u.appendRecord(nil, request, 23))
 	require.NoError(t, err)
 	l.until(t, func() bool { return c.opened == 1 })
-	most := 64 << 20
+	const most = 4 << 20
 	for sent := 0; err == nil && sent < most; {
 		var b []byte
 		for range 200 {
@@ -113,7 +116,7 @@ func TestAFloodOfKeyUpdates(t *testing.T) {
 // The answers to many that come at once are written before they are too many.
 func TestManyKeyUpdatesOfAClientThatReads(t *testing.T) {
 	l := newSecureLoop(t, generous)
-	c, dialed, u := l.dialUpdating(t)
+	c, dialed, u := l.dialUpdating(t, 1<<20)
 	b := u.appendRecord(nil, request, 23)
 	for range 10_000 {
 		b = u.appendUpdate(b)
