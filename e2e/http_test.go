@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -35,6 +36,7 @@ func TestTheHTTPSide(t *testing.T) {
 			require.Equal(t, 200, resp.StatusCode)
 			require.Equal(t, "text/html; charset=utf-8", resp.Header.Get("Content-Type"))
 			require.Contains(t, resp.Header.Get("Content-Security-Policy"), "default-src 'none'")
+			require.Contains(t, resp.Header.Get("Content-Security-Policy"), "connect-src 'self';", "and no WebSocket of others")
 			require.Equal(t, "Accept", resp.Header.Get("Vary"))
 			require.Contains(t, page, "<!doctype html>")
 
@@ -82,6 +84,61 @@ func TestTheHTTPSide(t *testing.T) {
 			exchange(t, s, "after all that")
 		})
 	}
+}
+
+// What a page of another origin needs to know that the server refuses it a stream
+// for now, and how long to wait.
+func TestPagesOfOthersReadRefusals(t *testing.T) {
+	full := start(t, "--max-connections", "1")
+	openStream(t, full)
+	resp, _ := ask(t, full, "GET", "/", "Accept", "text/event-stream", "Origin", "https://elsewhere.example")
+	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+	require.NotEmpty(t, resp.Header.Get("Retry-After"))
+	require.Equal(t, "Retry-After", resp.Header.Get("Access-Control-Expose-Headers"))
+	require.Equal(t, "no-store", resp.Header.Get("Cache-Control"))
+	// The event loops answer by themselves, and say the same.
+	r := dialRaw(t, full)
+	r.write(upgradeRequest)
+	header := r.header()
+	for _, field := range []string{"503 Service Unavailable", "Retry-After: 5", "Access-Control-Allow-Origin: *",
+		"Access-Control-Expose-Headers: Retry-After", "Cache-Control: no-store"} {
+		require.Contains(t, header, field)
+	}
+	one := start(t, "--origin", "https://app.example")
+	for origin, status := range map[string]int{"https://app.example": http.StatusOK, "https://elsewhere.example": http.StatusForbidden} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodHead, one.httpURL(), nil)
+		require.NoError(t, err)
+		req.Header.Set("Accept", "text/event-stream")
+		req.Header.Set("Origin", origin)
+		resp, err := httpClient(t).Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, status, resp.StatusCode)
+		require.Contains(t, resp.Header.Values("Vary"), "Origin")
+		if status == http.StatusForbidden {
+			require.Equal(t, "no-store", resp.Header.Get("Cache-Control"))
+		}
+	}
+}
+
+// A stopping server has told its clients: who comes by a connection that was there
+// before is told too.
+func TestNoStreamsOfAStoppingServer(t *testing.T) {
+	s := start(t, "--drain", "5s")
+	kept := dialRaw(t, s)
+	kept.write("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+	require.Contains(t, kept.header(), "200 OK")
+	kept.want("ok\n")
+	for i := range 30 { // so that it is busy with them
+		dial(t, s).open(fmt.Sprint(i))
+	}
+	s.signal(terminate)
+	eventually(t, func() bool { return strings.Contains(s.logged(), "msg=stopping") }, "it does not stop")
+	kept.write("GET / HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n")
+	header := kept.header()
+	require.Contains(t, header, "503 Service Unavailable")
+	require.Contains(t, header, "Retry-After: 1")
+	s.wantExit(0)
 }
 
 func TestNoDemo(t *testing.T) {

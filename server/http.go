@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
@@ -53,7 +54,8 @@ func (s *Server) common(next http.Handler) http.Handler {
 		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if !s.allowOrigin(w.Header(), r.Header.Get("Origin")) {
-			http.Error(w, foreignOrigin.Detail, foreignOrigin.Status)
+			w.Header().Add("Vary", "Origin")
+			refuse(w, foreignOrigin)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -63,6 +65,7 @@ func (s *Server) common(next http.Handler) http.Handler {
 // allowOrigin says in the answer's header whose pages may read it (Fetch Standard
 // §3.2). It is false if origin may not even ask.
 func (s *Server) allowOrigin(answer http.Header, origin string) bool {
+	answer.Set("Access-Control-Expose-Headers", "Retry-After")
 	switch {
 	case s.origins.Any():
 		answer.Set("Access-Control-Allow-Origin", "*")
@@ -75,6 +78,18 @@ func (s *Server) allowOrigin(answer http.Header, origin string) bool {
 		answer.Set("Access-Control-Allow-Origin", origin)
 	}
 	return true
+}
+
+// refuse answers with a refusal. http.Error would take the word about caches away.
+func refuse(w http.ResponseWriter, refusal *conn.Refusal) {
+	header := w.Header()
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	header.Set("Cache-Control", "no-store")
+	if refusal.RetryAfter > 0 {
+		header.Set("Retry-After", strconv.Itoa(refusal.RetryAfter))
+	}
+	w.WriteHeader(refusal.Status)
+	_, _ = io.WriteString(w, refusal.Detail+"\n")
 }
 
 func healthz(w http.ResponseWriter, _ *http.Request) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -111,6 +110,12 @@ const streamHead = "HTTP/1.1 200 OK\r\n" +
 	"X-Content-Type-Options: nosniff\r\n" +
 	"Connection: close\r\n"
 
+var serverStopping = &conn.Refusal{
+	Status:     http.StatusServiceUnavailable,
+	RetryAfter: 1,
+	Detail:     "the server is stopping",
+}
+
 // getStream opens a stream: the connection goes back to an event loop.
 func (s *Server) getStream(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
@@ -118,10 +123,13 @@ func (s *Server) getStream(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-cache")
 		return
 	}
+	if s.leaving.Load() {
+		refuse(w, serverStopping)
+		return
+	}
 	address, refusal := s.admitStream(r)
 	if refusal != nil {
-		w.Header().Set("Retry-After", strconv.Itoa(refusal.RetryAfter))
-		http.Error(w, refusal.Detail, refusal.Status)
+		refuse(w, refusal)
 		return
 	}
 	v, _, err := hijack(w)
@@ -158,6 +166,10 @@ func (w *worker) serveStream(v *visitor, head []byte) {
 		s.admitted.Add(-1)
 		w.leaveAddress(&st.client)
 		w.notServed(err)
+		return
+	}
+	if s.leaving.Load() {
+		st.GoAway() // the others may have been told already
 	}
 }
 

@@ -59,5 +59,9 @@ func (w *worker) serveVisitor(v *visitor, request []byte) {
 	if err := w.clients.ServeVisitor(&c.Conn, v.Visitor, request); err != nil {
 		w.leaveAddress(c)
 		w.notServed(err)
+		return
+	}
+	if w.server.leaving.Load() {
+		c.GoAway() // the others may have been told already
 	}
 }

@@ -18,9 +18,10 @@ import (
 //go:embed sigver.js sigver.d.ts page
 var files embed.FS
 
-// The page needs nothing from elsewhere but signaling, and is in nobody's frame.
+// The page needs nothing from elsewhere, and is in nobody's frame. A WebSocket to
+// the server it came from is 'self' too (Content Security Policy Level 3 §6.7.2.8).
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
-	"connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // Library adds the client library to mux: /sigver.js and /sigver.d.ts.
 func Library(mux *http.ServeMux) {
