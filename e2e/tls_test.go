@@ -95,7 +95,11 @@ func trusted() *tls.Config {
 }
 
 func httpClient(t testing.TB) *http.Client {
-	transport := &http.Transport{TLSClientConfig: trusted()}
+	transport := &http.Transport{
+		TLSClientConfig:       trusted(),
+		TLSHandshakeTimeout:   patience,
+		ResponseHeaderTimeout: patience,
+	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }
@@ -105,9 +109,14 @@ func (s *instance) httpURL() string {
 	return strings.Replace(s.url, "ws", "http", 1) + "/"
 }
 
+// tryTLS is tls.Dial with a time limit.
+func tryTLS(s *instance, config *tls.Config) (*tls.Conn, error) {
+	return tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", s.addr, config)
+}
+
 func dialTLS(t testing.TB, s *instance, config *tls.Config) *tls.Conn {
 	t.Helper()
-	c, err := tls.Dial("tcp", s.addr, config)
+	c, err := tryTLS(s, config)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
@@ -138,7 +147,7 @@ func TestTLSVersionsProtocolsAndResumption(t *testing.T) {
 	}
 	old := trusted()
 	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	_, err := tls.Dial("tcp", s.addr, old)
+	_, err := tryTLS(s, old)
 	require.ErrorContains(t, err, "protocol version")
 	exchange(t, s, "after all that")
 }
@@ -168,7 +177,7 @@ func TestIntermediateCertificates(t *testing.T) {
 	require.NoError(t, os.WriteFile(ca, intermediate.pem, 0o600))
 
 	s := start(t, "-k", key, "-c", cert)
-	_, err := tls.Dial("tcp", s.addr, trusted())
+	_, err := tryTLS(s, trusted())
 	require.ErrorContains(t, err, "unknown authority", "nobody can know who signed it")
 	s = start(t, "-k", key, "-c", cert, "-a", ca)
 	require.Len(t, dialTLS(t, s, trusted()).ConnectionState().PeerCertificates, 2)
@@ -219,7 +228,7 @@ func TestAnExpiredCertificateIsWarnedOf(t *testing.T) {
 	s := start(t, "-k", key, "-c", cert)
 	require.Contains(t, s.logged(), "level=WARN")
 	require.Contains(t, s.logged(), "expired")
-	_, err := tls.Dial("tcp", s.addr, trusted())
+	_, err := tryTLS(s, trusted())
 	require.ErrorContains(t, err, "expired")
 }
 
