@@ -1,0 +1,37 @@
+package server_test
+
+import (
+	"io"
+	"net"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The goroutine that has answered a request is not the stream's.
+func TestStreamsDoNotCostGoroutines(t *testing.T) {
+	s := start(t, config(t))
+	runtime.GC()
+	var conns []net.Conn
+	defer func() {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	}()
+	goroutines := runtime.NumGoroutine()
+	for range 300 {
+		c, err := net.Dial("tcp", s.Addr().String())
+		require.NoError(t, err)
+		conns = append(conns, c)
+		require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
+		_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n")
+		require.NoError(t, err)
+		_, err = io.ReadFull(c, make([]byte, len("HTTP/1.1 200 OK\r\n")))
+		require.NoError(t, err)
+	}
+	// Eventually has two itself.
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+2 }, patience, time.Millisecond)
+	require.EqualValues(t, 300, s.Connections())
+}
