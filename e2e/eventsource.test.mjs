@@ -8,14 +8,17 @@ import { test } from 'node:test'
 import { EventSource } from 'eventsource'
 import { launch, visit } from './browser.mjs'
 import { certificate } from './certificate.mjs'
-import { afterwards, deadline, dial, start } from './sigver.mjs'
+import { afterwards, deadline, dial, start, startNodes } from './sigver.mjs'
 
-// exchange is run here and in a page: a pair over EventSource and fetch.
-async function exchange(url, EventSource) {
+// exchange is run here and in a page: a pair over EventSource and fetch. Where there
+// are several servers, each client is at another one, and posts to yet another.
+async function exchange(urls, EventSource) {
   const heard = []
+  let clients = 0
   const client = (name, first) =>
     new Promise((resolve, reject) => {
-      const source = new EventSource(url)
+      const source = new EventSource(urls[clients++ % urls.length])
+      const url = urls[clients % urls.length]
       let token
       const send = async (message) => {
         const answer = await fetch(url, { method: 'POST', body: `${token}@${JSON.stringify(message)}` })
@@ -63,16 +66,19 @@ const want = [
   { to: 'joining', code: 4020, name: 'OPENER_NO_LONGER_AVAILABLE' },
 ]
 
-test('npm’s eventsource', async (t) => {
-  const { url } = await start(t)
-  class Ending extends EventSource {
-    constructor(url) {
-      super(url)
-      t.after(() => this.close())
+for (const begin of [start, startNodes]) {
+  test(`npm’s eventsource${begin === startNodes ? ', over two nodes' : ''}`, async (t) => {
+    const server = await begin(t)
+    const urls = (server.nodes ?? [server]).map(({ url }) => url.replace('ws', 'http'))
+    class Ending extends EventSource {
+      constructor(url) {
+        super(url)
+        t.after(() => this.close())
+      }
     }
-  }
-  assert.deepEqual(await deadline(exchange(url.replace('ws', 'http'), Ending), () => 'the exchange'), want)
-})
+    assert.deepEqual(await deadline(exchange(urls, Ending), () => 'the exchange'), want)
+  })
+}
 
 test('a browser’s EventSource, from another origin', async (t) => {
   const { url } = await start(t)
@@ -83,7 +89,7 @@ test('a browser’s EventSource, from another origin', async (t) => {
   await once(elsewhere, 'listening')
   const expected = [/404.*favicon|favicon.*404/]
   const page = await visit(t, browser, `http://127.0.0.1:${elsewhere.address().port}/`, { expected })
-  const heard = page.evaluate(`(${exchange})('${url.replace('ws', 'http')}', EventSource)`)
+  const heard = page.evaluate(`(${exchange})(['${url.replace('ws', 'http')}'], EventSource)`)
   assert.deepEqual(await deadline(heard, () => 'the exchange'), want)
 })
 

@@ -5,12 +5,20 @@ import { once } from 'node:events'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { deadline, dial, start } from './sigver.mjs'
+import { deadline, dial, start, startNodes } from './sigver.mjs'
 
 const server = await start({ after })
+const nodes = await startNodes({ after })
+
+// everywhere is a test of one server, and of two that share their keys, where each
+// client is at another one than the last.
+function everywhere(name, run) {
+  test(name, (t) => run(t, server))
+  test(`${name}, over two nodes`, (t) => run(t, nodes))
+}
 
 // pair is an Opener and a Joining of a key, and the Joining's id.
-async function pair(t, key, token) {
+async function pair(t, server, key, token) {
   const opener = await dial(t, server)
   const joining = await dial(t, server)
   await opener.open(key, token)
@@ -20,7 +28,7 @@ async function pair(t, key, token) {
   return { opener, joining, id }
 }
 
-test('a whole exchange', async (t) => {
+everywhere('a whole exchange', async (t, server) => {
   const opener = await dial(t, server)
   await opener.open('exchange')
 
@@ -54,7 +62,7 @@ test('neither a subprotocol nor compression is negotiated', async (t) => {
   assert.equal(client.ws.protocol, '')
 })
 
-test('the forms of older clients', async (t) => {
+everywhere('the forms of older clients', async (t, server) => {
   const opener = await dial(t, server)
   opener.send({ key: 'legacy' })
   await opener.want({ isKeyOk: true })
@@ -66,8 +74,8 @@ test('the forms of older clients', async (t) => {
   await joining.want({ data: 'the id as a string' })
 })
 
-test('several Joinings of one Opener', async (t) => {
-  const { opener, joining: one, id: idOfOne } = await pair(t, 'several')
+everywhere('several Joinings of one Opener', async (t, server) => {
+  const { opener, joining: one, id: idOfOne } = await pair(t, server, 'several')
   const two = await dial(t, server)
   await two.join('several')
   two.send({ data: 'I am two' })
@@ -79,8 +87,8 @@ test('several Joinings of one Opener', async (t) => {
   await two.want({ data: 'for two' })
 })
 
-test('data arrives as it was written', async (t) => {
-  const { opener, joining, id } = await pair(t, 'as written')
+everywhere('data arrives as it was written', async (t, server) => {
+  const { opener, joining, id } = await pair(t, server, 'as written')
   for (const data of ['1.50e+300', '12345678901234567890', '-0.0', String.raw`"\u0000\/\ud800 é 😀"`, '{"b":1,"a":2,"b":3}', 'null']) {
     joining.send(`{ "data" : ${data} }`)
     assert.equal(await opener.next(), `{"id":${id},"data":${data}}`)
@@ -89,8 +97,8 @@ test('data arrives as it was written', async (t) => {
   }
 })
 
-test('messages of up to 64 KiB, both ways', async (t) => {
-  const { opener, joining, id } = await pair(t, 'big')
+everywhere('messages of up to 64 KiB, both ways', async (t, server) => {
+  const { opener, joining, id } = await pair(t, server, 'big')
   const frame = (head, size) => head + 'x'.repeat(size - head.length - 2) + '"}'
   for (const size of [125, 126, 127, 65_535, 65_536]) {
     const up = frame('{"data":"', size)
@@ -102,8 +110,8 @@ test('messages of up to 64 KiB, both ways', async (t) => {
   }
 })
 
-test('a message in fragments, with a ping between them', async (t) => {
-  const { opener, joining } = await pair(t, 'fragments')
+everywhere('a message in fragments, with a ping between them', async (t, server) => {
+  const { opener, joining } = await pair(t, server, 'fragments')
   const pong = once(joining.ws, 'pong')
   const [first, ...rest] = ['{"data":"', 'in ', '', 'parts ', '\u{1F600}"}'].map((s) => Buffer.from(s))
   const end = rest.pop()
@@ -128,7 +136,7 @@ test('a ping is answered with its own payload', async (t) => {
 })
 
 test('a token takes a key over, with its Joinings and their ids', async (t) => {
-  const { opener: old, joining, id } = await pair(t, 'takeover', 'secret')
+  const { opener: old, joining, id } = await pair(t, server, 'takeover', 'secret')
   old.ws.pause() // as if its network were gone
   const opener = await dial(t, server)
   await opener.open('takeover', 'secret')
@@ -149,8 +157,8 @@ test('a token takes a key over, with its Joinings and their ids', async (t) => {
   await opener.wantData('still you?')
 })
 
-test('unavailable: once when a Joining goes, and for each message to nobody', async (t) => {
-  const { opener, joining, id } = await pair(t, 'unavailable')
+everywhere('unavailable: once when a Joining goes, and for each message to nobody', async (t, server) => {
+  const { opener, joining, id } = await pair(t, server, 'unavailable')
   joining.drop()
   await opener.want({ id, unavailable: 'true' })
   opener.send({ id, data: 'too late' })
@@ -163,7 +171,7 @@ test('unavailable: once when a Joining goes, and for each message to nobody', as
 
 test('when an Opener goes its Joinings are closed and its key is free', async (t) => {
   for (const go of ['drop', 'close']) {
-    const { opener, joining } = await pair(t, 'opener goes')
+    const { opener, joining } = await pair(t, server, 'opener goes')
     const other = await dial(t, server)
     await other.join('opener goes')
     await opener[go]()
@@ -175,9 +183,9 @@ test('when an Opener goes its Joinings are closed and its key is free', async (t
   }
 })
 
-test('many pairs at once', async (t) => {
+everywhere('many pairs at once', async (t, server) => {
   await Promise.all(Array.from({ length: 50 }, async (_, n) => {
-    const { opener, joining, id } = await pair(t, `pair ${n}`)
+    const { opener, joining, id } = await pair(t, server, `pair ${n}`)
     opener.send({ id, data: n })
     await joining.want({ data: n })
     await joining.close()

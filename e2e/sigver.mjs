@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import WebSocket from 'ws'
 
@@ -60,6 +61,48 @@ export async function start(t, ...flags) {
   afterwards(t, () => server.kill('SIGKILL'))
   await deadline(server.listening, () => `the server to listen:\n${server.log}`)
   return server
+}
+
+// startNodes is start for two servers that share their keys. Each reading of url is
+// the other one's.
+export async function startNodes(t, ...flags) {
+  const port = await freePort()
+  const engine = spawn('redis-server', ['--port', port, '--bind', '127.0.0.1', '--save', ''], { stdio: 'ignore' })
+  running.add(engine)
+  afterwards(t, () => engine.kill('SIGKILL'))
+  const failed = once(engine, 'error').then(([error]) => { throw error }) // not installed
+  const listens = (async () => {
+    while (!(await connects(port))) await new Promise((resolve) => setTimeout(resolve, 20))
+  })()
+  await deadline(Promise.race([listens, failed]), () => 'redis-server')
+  const nodes = []
+  for (let i = 0; i < 2; i++) nodes.push(await start(t, '--cluster', `redis://127.0.0.1:${port}`, ...flags))
+  let turn = 0
+  return {
+    nodes,
+    get url() {
+      return nodes[turn++ % 2].url
+    },
+  }
+}
+
+async function freePort() {
+  const listener = createServer().listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  const { port } = listener.address()
+  listener.close()
+  await once(listener, 'close')
+  return port
+}
+
+function connects(port) {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.on('error', () => resolve(false))
+  })
 }
 
 class Server {

@@ -28,9 +28,15 @@ type streamClient struct {
 // openStream opens a stream and reads its first event.
 func openStream(t testing.TB, s *instance) *streamClient {
 	t.Helper()
+	return openStreamAt(t, s, s.next())
+}
+
+// openStreamAt is openStream at one of the nodes of s. What is posted goes to any.
+func openStreamAt(t testing.TB, s, node *instance) *streamClient {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.next().httpURL(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, node.httpURL(), nil)
 	require.NoError(t, err)
 	req.Header.Set("Accept", "text/event-stream")
 	c := &streamClient{t: t, s: s, http: httpClient(t), cancel: cancel}
@@ -169,16 +175,18 @@ func testCloseEvents(t *testing.T, s *instance) {
 	}
 	for _, tc := range cases {
 		t.Run(tc.reason, func(t *testing.T) {
-			c := openStream(t, s)
-			for _, message := range tc.send {
-				c.send(message)
+			for _, node := range s.nodes() { // where others have what it is about, and elsewhere
+				c := openStreamAt(t, s, node)
+				for _, message := range tc.send {
+					c.send(message)
+				}
+				if tc.answer != "" {
+					require.Equal(t, tc.answer, c.receive())
+				}
+				c.wantClose(tc.code, tc.reason)
+				status, _ := c.post("{}")
+				require.Equal(t, http.StatusUnauthorized, status, "the token's right ends with the stream")
 			}
-			if tc.answer != "" {
-				require.Equal(t, tc.answer, c.receive())
-			}
-			c.wantClose(tc.code, tc.reason)
-			status, _ := c.post("{}")
-			require.Equal(t, http.StatusUnauthorized, status, "the token's right ends with the stream")
 		})
 	}
 	t.Run("RATE_LIMITED", func(t *testing.T) {
