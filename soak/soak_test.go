@@ -198,6 +198,7 @@ func TestNoCableIsLeftBehind(t *testing.T) {
 func TestWhatGrowsIsFound(t *testing.T) {
 	first := reading{clients: 10, files: 30, goroutines: 10, memory: 20e6}
 	require.NoError(t, reading{clients: 100, files: 125, goroutines: 20, memory: 25e6}.flat(first))
+	require.NoError(t, reading{clients: 10, visitors: 90, files: 120, goroutines: 105, memory: 20e6}.flat(first))
 	require.ErrorContains(t, reading{clients: 10, files: 60, goroutines: 10, memory: 20e6}.flat(first), "files grow")
 	require.ErrorContains(t, reading{clients: 10, files: 30, goroutines: 70, memory: 20e6}.flat(first), "goroutines grow")
 	require.ErrorContains(t, reading{clients: 10, files: 30, goroutines: 10, memory: 60e6}.flat(first), "memory grows")
