@@ -25,12 +25,15 @@ const burstTime = 10 * time.Second
 // Addresses counts what comes from which address. Its memory is bounded by the
 // number of connections and remembered.
 type Addresses struct {
-	limits Limits // immutable
+	// Immutable.
+	limits    Limits
+	accepting allowance
+	guessing  allowance
 
 	mu    sync.Mutex
 	known map[netip.Addr]*Address // guarded by mu
 
-	guessing atomic.Int64 // how many of known have guessed; a hint
+	suspects atomic.Int64 // how many of known have guessed; a hint
 }
 
 // Address is one that Addresses knows. All of it but network is guarded by
@@ -44,7 +47,12 @@ type Address struct {
 
 // NewAddresses returns an empty table.
 func NewAddresses(limits Limits) *Addresses {
-	return &Addresses{limits: limits, known: make(map[netip.Addr]*Address)}
+	return &Addresses{
+		limits:    limits,
+		accepting: newAllowance(limits.Rate, limits.Rate*burstTime.Seconds()),
+		guessing:  newAllowance(limits.Guesses/time.Minute.Seconds(), limits.Guesses),
+		known:     make(map[netip.Addr]*Address),
+	}
 }
 
 // Network is what counts as one address: addr itself, or the /64 that it is in.
@@ -77,7 +85,7 @@ func (a *Addresses) Enter(addr netip.Addr) (*Address, Refused) {
 	switch {
 	case a.limits.Connections > 0 && known.connections >= a.limits.Connections:
 		return nil, TooMany
-	case a.limits.Rate > 0 && !known.accepted.take(now, a.limits.Rate, a.limits.Rate*burstTime.Seconds()):
+	case a.limits.Rate > 0 && !known.accepted.take(now, a.accepting):
 		return nil, TooFast
 	}
 	known.connections++
@@ -89,7 +97,11 @@ func (a *Addresses) Leave(known *Address) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	known.connections--
-	// One that is neither slowed down nor suspected need not be remembered.
+	a.dropIdleLocked(known)
+}
+
+// dropIdleLocked forgets known if it is neither here, nor slowed down, nor suspected.
+func (a *Addresses) dropIdleLocked(known *Address) {
 	if known.connections == 0 && a.limits.Rate <= 0 && known.guesses.untouched() {
 		delete(a.known, known.network)
 	}
@@ -104,10 +116,44 @@ func (a *Addresses) Guessed(addr netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	known := a.knownLocked(addr, now)
+	a.guessLocked(known, now)
+}
+
+// guessLocked is false if known must wait before it guesses again.
+func (a *Addresses) guessLocked(known *Address, now time.Time) bool {
 	if known.guesses.untouched() {
-		a.guessing.Add(1)
+		a.suspects.Add(1)
 	}
-	known.guesses.take(now, a.limits.Guesses/60, a.limits.Guesses)
+	return known.guesses.take(now, a.guessing)
+}
+
+// Try is Guessed for a join of which it is not known yet whether the key is. It is
+// false if addr must wait; if it is true and the key proves to be known, Right
+// follows.
+func (a *Addresses) Try(addr netip.Addr) bool {
+	if a.limits.Guesses <= 0 {
+		return true
+	}
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.guessLocked(a.knownLocked(addr, now), now)
+}
+
+// Right takes back what Try counted.
+func (a *Addresses) Right(addr netip.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	known := a.known[Network(addr)]
+	if known == nil || known.guesses.untouched() {
+		return
+	}
+	known.guesses.giveBack()
+	if known.guesses.spent == 0 {
+		known.guesses = bucket{}
+		a.suspects.Add(-1)
+		a.dropIdleLocked(known)
+	}
 }
 
 // GuessesTooMuch reports whether addr has joined so many unknown keys lately that
@@ -123,12 +169,12 @@ func (a *Addresses) GuessesTooMuch(addr netip.Addr) bool {
 	if known == nil || known.guesses.untouched() {
 		return false
 	}
-	return known.guesses.level(now, a.limits.Guesses/60, a.limits.Guesses) < 1
+	return known.guesses.level(now, a.guessing) < 1
 }
 
 // Suspects reports whether there may be an address that GuessesTooMuch is true
 // of. Mostly there is none, and nobody's address has to be found out.
-func (a *Addresses) Suspects() bool { return a.guessing.Load() > 0 }
+func (a *Addresses) Suspects() bool { return a.suspects.Load() > 0 }
 
 // Network is the address, or the first of its /64.
 func (known *Address) Network() netip.Addr { return known.network }
@@ -163,16 +209,23 @@ func (a *Addresses) forgetLocked(now time.Time) {
 		if known.connections > 0 {
 			continue
 		}
-		rested := known.accepted.full(now, a.limits.Rate, a.limits.Rate*burstTime.Seconds()) &&
-			known.guesses.full(now, a.limits.Guesses/60, a.limits.Guesses)
+		rested := known.accepted.full(now, a.accepting) && known.guesses.full(now, a.guessing)
 		if rested || len(a.known) > remembered {
 			if !known.guesses.untouched() {
-				a.guessing.Add(-1)
+				a.suspects.Add(-1)
 			}
 			delete(a.known, network)
 		}
 	}
 }
+
+// allowance is what a bucket gets.
+type allowance struct {
+	rate float64 // tokens per second
+	most float64 // that it can hold: one at least, or nobody could ever take one
+}
+
+func newAllowance(rate, most float64) allowance { return allowance{rate, max(most, 1)} }
 
 // bucket holds tokens, which come at a rate up to a most. Its zero value is full.
 type bucket struct {
@@ -183,23 +236,24 @@ type bucket struct {
 func (b *bucket) untouched() bool { return b.at.IsZero() }
 
 // level is how many tokens there are.
-func (b *bucket) level(now time.Time, rate, most float64) float64 {
+func (b *bucket) level(now time.Time, a allowance) float64 {
 	if b.untouched() {
-		return most
+		return a.most
 	}
-	return min(most, most-b.spent+now.Sub(b.at).Seconds()*rate)
+	return min(a.most, a.most-b.spent+now.Sub(b.at).Seconds()*a.rate)
 }
 
-func (b *bucket) full(now time.Time, rate, most float64) bool {
-	return b.untouched() || b.level(now, rate, most) >= most
-}
+func (b *bucket) full(now time.Time, a allowance) bool { return b.level(now, a) >= a.most }
 
 // take takes a token, if there is a whole one.
-func (b *bucket) take(now time.Time, rate, most float64) bool {
-	level := b.level(now, rate, max(most, 1))
+func (b *bucket) take(now time.Time, a allowance) bool {
+	level := b.level(now, a)
 	if level < 1 {
 		return false
 	}
-	b.spent, b.at = max(most, 1)-level+1, now
+	b.spent, b.at = a.most-level+1, now
 	return true
 }
+
+// giveBack undoes a take.
+func (b *bucket) giveBack() { b.spent = max(b.spent-1, 0) }

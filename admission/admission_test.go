@@ -171,6 +171,51 @@ func TestGuesses(t *testing.T) {
 	})
 }
 
+// A limit below one still allows one, and the next when its time has come.
+func TestLimitsBelowOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := admission.NewAddresses(admission.Limits{Guesses: 0.5, Rate: 0.05})
+		addr := netip.MustParseAddr("192.0.2.1")
+		for range 3 {
+			require.False(t, a.GuessesTooMuch(addr))
+			a.Guessed(addr)
+			require.True(t, a.GuessesTooMuch(addr))
+			time.Sleep(2*time.Minute - time.Second)
+			require.True(t, a.GuessesTooMuch(addr))
+			time.Sleep(2 * time.Second)
+		}
+		for range 3 {
+			known, why := a.Enter(addr)
+			require.Empty(t, why)
+			a.Leave(known)
+			_, why = a.Enter(addr)
+			require.Equal(t, admission.TooFast, why)
+			time.Sleep(21 * time.Second)
+		}
+	})
+}
+
+// What is tried counts at once, and no more when it was right.
+func TestTries(t *testing.T) {
+	a := admission.NewAddresses(admission.Limits{Guesses: 2})
+	addr := netip.MustParseAddr("192.0.2.1")
+	for range 10 {
+		require.True(t, a.Try(addr))
+		require.True(t, a.Try(addr))
+		require.False(t, a.Try(addr))
+		require.True(t, a.GuessesTooMuch(addr))
+		a.Right(addr)
+		require.False(t, a.GuessesTooMuch(addr))
+		a.Right(addr)
+		require.False(t, a.Suspects())
+		require.Zero(t, a.Known(), "there is nothing to remember")
+	}
+	a.Right(addr) // of what was forgotten
+	require.True(t, a.Try(addr))
+	a.Guessed(addr)
+	require.False(t, a.Try(addr))
+}
+
 func TestNoLimits(t *testing.T) {
 	a := admission.NewAddresses(admission.Limits{})
 	addr := netip.MustParseAddr("192.0.2.1")

@@ -6,10 +6,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 )
 
@@ -41,6 +43,13 @@ func (c came) ask(request string, fields ...string) int {
 	var status int
 	_, _ = fmt.Sscanf(string(b[:n]), "HTTP/1.1 %d", &status)
 	return status
+}
+
+// openStreamFrom is openStream from a local address.
+func openStreamFrom(t testing.TB, s *instance, ip string) *streamClient {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+	return openStreamBy(t, s, s, &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}})
 }
 
 const streamRequest = "GET / HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n"
@@ -180,7 +189,8 @@ func TestGuessingKeys(t *testing.T) {
 	s := start(t, "--max-guesses", "5")
 	opener := dial(t, s)
 	opener.open("hard to guess")
-	waiting := dialFrom(t, s, "127.0.0.2")
+	inside := dialFrom(t, s, "127.0.0.2")
+	inside.join("hard to guess")
 	for i := range 5 {
 		guesser := dialFrom(t, s, "127.0.0.2")
 		guesser.send(fmt.Sprintf(`{"join":"guess %d"}`, i))
@@ -190,10 +200,70 @@ func TestGuessingKeys(t *testing.T) {
 	require.Equal(t, 429, from(t, s, "127.0.0.2").ask(upgradeRequest))
 	require.Equal(t, 429, from(t, s, "127.0.0.2").ask(streamRequest))
 	require.Equal(t, 101, from(t, s, "127.0.0.3").ask(upgradeRequest))
-	waiting.join("hard to guess") // who is in already is not disturbed
-	waiting.send(`{"data":1}`)
+	inside.send(`{"data":1}`) // who has joined already is not disturbed
 	opener.wantData("1")
 	exchange(t, s, "another address")
+}
+
+// Connections that were there before have no more guesses than others: once there
+// were too many, a join says nothing of its key, not even of one that there is.
+func TestGuessingKeysOverConnectionsMadeBeforehand(t *testing.T) {
+	const allowed, sockets = 5, 60
+	for name, start := range map[string]func(testing.TB, ...string) *instance{"one server": start, "in a cluster": func(t testing.TB, args ...string) *instance {
+		return startEngine(t).node(args...)
+	}} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, "--max-guesses", strconv.Itoa(allowed), "--rate", "0")
+			opener := dialFrom(t, s, "127.0.0.3")
+			opener.open("right")
+			opens := dialFrom(t, s, "127.0.0.2")
+			right := dialFrom(t, s, "127.0.0.2")
+			stream := openStreamFrom(t, s, "127.0.0.2")
+			var guessers []*client
+			for range sockets {
+				guessers = append(guessers, dialFrom(t, s, "127.0.0.2"))
+			}
+			for i, guesser := range guessers { // all of them before any answer
+				guesser.send(fmt.Sprintf(`{"join":"guess %d"}`, i))
+			}
+			unknown := 0
+			for _, guesser := range guessers {
+				guesser.want(`{"isKeyOk":false}`)
+				_, err := guesser.read()
+				switch websocket.CloseStatus(err) {
+				case 4011:
+					unknown++
+				default:
+					require.ErrorContains(t, err, "TRY_AGAIN_LATER: too many joins of unknown keys")
+				}
+			}
+			require.GreaterOrEqual(t, unknown, allowed)
+			require.Less(t, unknown, 2*allowed, "a slow machine may have earned a few more")
+			right.send(`{"join":"right"}`)
+			right.want(`{"isKeyOk":false}`)
+			right.wantClose(1013, "TRY_AGAIN_LATER")
+			stream.send(`{"join":"right"}`)
+			require.JSONEq(t, `{"isKeyOk":false}`, stream.receive())
+			stream.wantClose(1013, "TRY_AGAIN_LATER")
+			opens.open("another") // which is no guess
+			exchange(t, s, "another address")
+		})
+	}
+}
+
+// In a cluster joins count while they wait for their answer, and not afterwards if
+// the key was there.
+func TestJoinsOfKnownKeysAreNoGuesses(t *testing.T) {
+	e := startEngine(t)
+	there, here := e.node(), e.node("--max-guesses", "3")
+	opener := dial(t, there)
+	opener.open("known")
+	local := dial(t, here)
+	local.open("known here")
+	for range 6 {
+		dialFrom(t, here, "127.0.0.2").join("known")
+		dialFrom(t, here, "127.0.0.2").join("known here")
+	}
 }
 
 // A server without memory refuses who is new and serves who is there; when there

@@ -34,12 +34,17 @@ func openStream(t testing.TB, s *instance) *streamClient {
 // openStreamAt is openStream at one of the nodes of s. What is posted goes to any.
 func openStreamAt(t testing.TB, s, node *instance) *streamClient {
 	t.Helper()
+	return openStreamBy(t, s, node, httpClient(t))
+}
+
+func openStreamBy(t testing.TB, s, node *instance, by *http.Client) *streamClient {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, node.httpURL(), nil)
 	require.NoError(t, err)
 	req.Header.Set("Accept", "text/event-stream")
-	c := &streamClient{t: t, s: s, http: httpClient(t), cancel: cancel}
+	c := &streamClient{t: t, s: s, http: by, cancel: cancel}
 	timer := time.AfterFunc(patience, cancel)
 	defer timer.Stop()
 	c.resp, err = c.http.Do(req)

@@ -98,6 +98,10 @@ func (s *Session) Bound() bool {
 	return s.role != unbound && s.role != gone
 }
 
+// Waits reports whether the open or join of s is neither answered nor, with an
+// error, over: others of a cluster have to be asked. For the goroutine that owns s.
+func (s *Session) Waits() bool { return s.role == opening || s.role == joining }
+
 // Gone ends the session when its connection is gone: an Opener's key becomes
 // free and its Joinings are closed with OPENER_NO_LONGER_AVAILABLE; a Joining's
 // id becomes free and its Opener is told. It harms nobody else's key: an Opener

@@ -106,7 +106,7 @@ func (c *client) Opening(header []byte) *conn.Refusal {
 	if !s.admit() {
 		return serverFull
 	}
-	s.router.Attach(&c.Session, &c.Conn)
+	s.attach(c)
 	return nil
 }
 
@@ -150,26 +150,6 @@ func values(header []byte, name string) (all []string) {
 		all = append(all, string(value))
 	}
 	return all
-}
-
-// guessesTooMuch reports whether addr tries keys, and must wait.
-func (s *Server) guessesTooMuch(addr netip.Addr) bool {
-	if !s.addresses.GuessesTooMuch(addr) {
-		return false
-	}
-	s.noteRefused(addr, "too many joins of unknown keys")
-	return true
-}
-
-// guessed notes a join of an unknown key.
-func (w *worker) guessed(c *client) {
-	if address := w.entered[c]; address != nil {
-		w.server.addresses.Guessed(address.Network())
-		return
-	}
-	if addr, err := c.PeerAddr(); err == nil {
-		w.server.addresses.Guessed(addr)
-	}
 }
 
 // Tight says whether memory is short: while it is, nobody new is let in. Any

@@ -32,6 +32,15 @@ var (
 	_ conn.Events = (*client)(nil)
 )
 
+// attach gives c its place among the keys.
+func (s *Server) attach(c *client) {
+	if s.engine != nil {
+		s.router.Attach(&c.Session, clusterPeer{c})
+		return
+	}
+	s.router.Attach(&c.Session, &c.Conn)
+}
+
 // Message is the way of one message: parsed here, delivered by the router.
 func (c *client) Message(text []byte) error {
 	w := c.worker()
@@ -39,9 +48,17 @@ func (c *client) Message(text []byte) error {
 	if err != nil {
 		return err
 	}
+	if w.message.Kind == protocol.Join && !w.mayJoin(c) {
+		w.scratch = protocol.AppendKeyAnswer(w.scratch[:0], false)
+		c.Send(w.scratch)
+		return errTooManyGuesses
+	}
 	w.scratch, err = w.server.router.Handle(&c.Session, &w.message, w.scratch)
 	if err == nil && w.message.Data != nil {
 		w.relays++
+	}
+	if err == nil && w.message.Kind == protocol.Join {
+		w.settle(c)
 	}
 	if c.Bound() {
 		c.KeepOpen()
@@ -56,6 +73,8 @@ func (c *client) Leaving(code protocol.CloseCode) {
 	w.left(code)
 	if code == protocol.KeyUnknown {
 		w.guessed(c)
+	} else {
+		w.notGuessed(c)
 	}
 	s.router.Gone(&c.Session)
 	s.admitted.Add(-1)

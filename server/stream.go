@@ -157,7 +157,7 @@ func (w *worker) serveStream(v *visitor, head []byte) {
 	s := w.server
 	st := &stream{home: w}
 	_, _ = rand.Read(st.token[:]) // never fails
-	s.router.Attach(&st.Session, &st.Conn)
+	s.attach(&st.client)
 	head = protocol.AppendAuthEvent(head, tokenTextFor(st.token, s.node()))
 	s.streams.add(st)
 	v.becomeSocket(w, &st.client)

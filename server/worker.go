@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"sigver/admission"
 	"sigver/conn"
@@ -30,7 +31,9 @@ type worker struct {
 	scratch []byte // where outgoing messages are put together
 	paused  bool   // not accepting: no room or no descriptors
 	// entered is who came from which address, if that is limited.
-	entered    map[*client]*admission.Address
+	entered map[*client]*admission.Address
+	// asking is whose join others of a cluster have to answer, and from where.
+	asking     map[*client]netip.Addr
 	turnedAway uint64 // for their address, before any work
 	relays     uint64 // messages that a client sent to another
 	closes     map[protocol.CloseCode]uint64
@@ -42,7 +45,7 @@ func newWorker(s *Server, listener int, tls *tls.Config) (*worker, error) {
 		return nil, err
 	}
 	w := &worker{server: s, loop: loop, listener: listener, closes: make(map[protocol.CloseCode]uint64),
-		entered: make(map[*client]*admission.Address)}
+		entered: make(map[*client]*admission.Address), asking: make(map[*client]netip.Addr)}
 	w.clients, err = conn.NewSet(loop, s.limits, eventsOf, w.tick)
 	if err != nil {
 		return nil, errors.Join(err, loop.Close())
