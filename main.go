@@ -71,6 +71,12 @@ func run() int {
 		config.TLS = store.Config()
 		reload = func() { reloadCertificate(log, store) }
 	}
+	if config.FileLimit, err = poller.RaiseFileLimit(); err != nil {
+		return complain(exitFailed, err)
+	}
+	if err := config.Check(); err != nil {
+		return complain(exitUsage, err)
+	}
 	if opts.Check {
 		fmt.Print(opts.Settings())
 		return 0
@@ -83,9 +89,6 @@ func run() int {
 			reload()
 		}
 	}()
-	if config.FileLimit, err = poller.RaiseFileLimit(); err != nil {
-		return complain(exitFailed, err)
-	}
 	// Before the clients' address: none must come to a server that then cannot start.
 	var operators net.Listener
 	if opts.Admin != "" {

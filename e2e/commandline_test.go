@@ -1,12 +1,15 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -101,7 +104,7 @@ func TestCommandLineMistakesNameFlagValueAndWhatIsAllowed(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			cmd := exec.Command(program, c.args...)
+			cmd := bounded(t, c.args...)
 			cmd.Env = append(os.Environ(), c.env)
 			out, err := cmd.CombinedOutput()
 			require.Error(t, err)
@@ -114,15 +117,24 @@ func TestCommandLineMistakesNameFlagValueAndWhatIsAllowed(t *testing.T) {
 	}
 }
 
+// bounded is a run of the program that ends by itself, and is killed if it does not:
+// a mistake that is accepted becomes a server.
+func bounded(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return exec.CommandContext(ctx, program, args...)
+}
+
 func TestHelpAndVersion(t *testing.T) {
 	for _, args := range [][]string{{"--help"}, {"-h"}, {"-p", "1", "-h"}, {"-h", "-p", "1"}} {
-		out, err := exec.Command(program, args...).Output()
+		out, err := bounded(t, args...).Output()
 		require.NoError(t, err)
 		require.Contains(t, string(out), "--max-joinings")
 		require.Contains(t, string(out), "64KiB")
 	}
 	for _, arg := range []string{"-v", "--version"} {
-		out, err := exec.Command(program, arg).Output()
+		out, err := bounded(t, arg).Output()
 		require.NoError(t, err)
 		require.Regexp(t, `^sigver \S+\n$`, string(out))
 	}
@@ -166,7 +178,9 @@ func TestJSONLog(t *testing.T) {
 	stderr, err := cmd.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
+	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() }) // which ends its output
 	defer func() {
+		late.Stop()
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}()
@@ -181,9 +195,38 @@ func TestJSONLog(t *testing.T) {
 	require.Regexp(t, `^ws://127\.0\.0\.1:\d+$`, line.URL)
 }
 
+// What --check prints is a file that says the same, and what cannot be it names.
+func TestCheck(t *testing.T) {
+	printed, err := bounded(t, "--check", "--port", "0", "--max-guesses", "0.5", "--max-message", "100000", "--idle-timeout", "90s",
+		"--origin", "https://a.example,https://b.example", "--trusted-proxy", "10.0.0.0/8", "--no-demo").Output()
+	require.NoError(t, err)
+	for _, line := range []string{"port = 0", "max-guesses = 0.5", `idle-timeout = "1m30s"`, "no-demo = true", `max-message = "100000B"`} {
+		require.Contains(t, string(printed), line+"\n")
+	}
+	file := filepath.Join(t.TempDir(), "sigver.toml")
+	require.NoError(t, os.WriteFile(file, printed, 0o644))
+	again, err := bounded(t, "--check", "--config", file).Output()
+	require.NoError(t, err)
+	require.Equal(t, string(printed), string(again))
+
+	for name, args := range map[string][]string{
+		"--max-connections": {"--max-connections", "1000000000"},
+		"--host":            {"--host", "no.such.host.invalid"},
+		"--origin":          {"--origin", "example.org"},
+		"key.pem":           {"--key", "key.pem", "--cert", "cert.pem"},
+	} {
+		cmd := bounded(t, append(args, "--check")...)
+		out, err := cmd.CombinedOutput()
+		require.Error(t, err, name)
+		require.Equal(t, 2, cmd.ProcessState.ExitCode(), "%s", out)
+		require.Contains(t, string(out), name)
+		require.NotContains(t, string(out), "max-message =", "there is nothing to print")
+	}
+}
+
 // What the program can be told is in both documents for those who run it.
 func TestEveryFlagIsDocumented(t *testing.T) {
-	help, err := exec.Command(program, "--help").Output()
+	help, err := bounded(t, "--help").Output()
 	require.NoError(t, err)
 	flags := regexp.MustCompile(`(?m)^ +(?:-\w, )?(--[a-z-]+)`).FindAllStringSubmatch(string(help), -1)
 	require.Greater(t, len(flags), 30)

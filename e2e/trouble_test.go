@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -42,6 +43,7 @@ func frozenClient(t *testing.T, s *instance) {
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
+	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() }) // which ends its output
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = stdin.Close()
@@ -49,6 +51,7 @@ func frozenClient(t *testing.T, s *instance) {
 	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	require.NoError(t, err)
+	require.True(t, late.Stop(), "it takes too long")
 	require.Equal(t, "ready\n", line)
 	require.NoError(t, cmd.Process.Signal(syscall.SIGSTOP))
 }
@@ -110,6 +113,13 @@ func TestAClientThatDoesNotReadHarmsOnlyItself(t *testing.T) {
 	}
 }
 
+// dialOnce says what becomes of one handshake.
+func dialOnce(t testing.TB, s *instance) (*websocket.Conn, *http.Response, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	return websocket.Dial(ctx, s.url, nil)
+}
+
 // A server that has room for no more says so, and serves again as soon as one
 // leaves. It must not spin on those who wait.
 func TestFullServer(t *testing.T) {
@@ -126,7 +136,7 @@ func TestFullServer(t *testing.T) {
 			const room = 20
 			c := gather(t, s, room)
 			for range 3 {
-				_, resp, err := websocket.Dial(t.Context(), s.url, nil)
+				_, resp, err := dialOnce(t, s)
 				require.Error(t, err)
 				require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
 				require.NotEmpty(t, resp.Header.Get("Retry-After"))
@@ -144,7 +154,7 @@ func TestFullServer(t *testing.T) {
 			}
 			require.NoError(t, c.conns[0].Close())
 			eventually(t, func() bool {
-				conn, _, err := websocket.Dial(t.Context(), s.url, nil)
+				conn, _, err := dialOnce(t, s)
 				if err == nil {
 					_ = conn.CloseNow()
 				}
@@ -158,7 +168,7 @@ func TestFullServer(t *testing.T) {
 func TestAddressInUse(t *testing.T) {
 	s := start(t)
 	_, port, _ := strings.Cut(s.addr, ":")
-	out, err := exec.Command(program, "--host", "127.0.0.1", "--port", port).CombinedOutput()
+	out, err := bounded(t, "--host", "127.0.0.1", "--port", port).CombinedOutput()
 	var exit *exec.ExitError
 	require.True(t, errors.As(err, &exit))
 	require.Equal(t, 1, exit.ExitCode())

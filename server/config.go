@@ -69,6 +69,16 @@ const (
 	refusalRoom    = 64 // clients over the limit that are being told so
 )
 
+// Check says what is impossible before anything is opened. Every error is an
+// ErrImpossible. New checks it too.
+func (c *Config) Check() error {
+	if _, _, err := c.connectionLimit(); err != nil {
+		return err
+	}
+	_, err := c.address()
+	return err
+}
+
 // connectionLimit returns how many clients may be connected, and why.
 func (c *Config) connectionLimit() (limit int, why string, err error) {
 	possible := c.FileLimit - filesOfProcess - c.Loops*filesOfLoop - refusalRoom
