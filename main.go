@@ -121,7 +121,7 @@ func run() int {
 		log.Info("a node of a cluster", "node", nodes.Name())
 	}
 	if operators != nil {
-		operator := admin.New(operators, srv, version, log)
+		operator := admin.New(operators, srv, admin.Program{Version: version, MaxMemory: opts.MaxMemory}, log)
 		// It answers to the end, also while clients are being sent away.
 		whole, end := context.WithCancel(context.Background())
 		defer end()

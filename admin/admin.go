@@ -19,10 +19,19 @@ import (
 	"sigver/server"
 )
 
-// Source is the server that is looked at.
+// Source is the server that is looked at. The costs differ: Readiness asks nobody,
+// Present the tables, Snapshot each loop about each client. Any goroutine.
 type Source interface {
-	// Snapshot is what it has and has done at the moment. Any goroutine.
+	Readiness() server.Readiness
+	Present() server.Present
 	Snapshot() server.Snapshot
+	Limits() server.Limits
+}
+
+// Program is what the server does not know of the process that it is part of.
+type Program struct {
+	Version   string
+	MaxMemory int64 // bytes; 0: no limit
 }
 
 // Admin answers the operator. Serve does, once.
@@ -30,7 +39,7 @@ type Admin struct {
 	listener net.Listener
 	http     *http.Server
 	source   Source
-	version  string
+	program  Program
 }
 
 // Listen binds addr, a host and a port; shared as the clients' address is with
@@ -55,10 +64,9 @@ func Listen(addr string, shared bool) (net.Listener, error) {
 	return listener, nil
 }
 
-// New takes over listener. version is what /status and the metrics say of the
-// program.
-func New(listener net.Listener, source Source, version string, log *slog.Logger) *Admin {
-	a := &Admin{listener: listener, source: source, version: version}
+// New takes over listener.
+func New(listener net.Listener, source Source, program Program, log *slog.Logger) *Admin {
+	a := &Admin{listener: listener, source: source, program: program}
 	a.http = &http.Server{
 		Handler:           a.routes(),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -87,7 +95,8 @@ func (a *Admin) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	// Not pprof.Cmdline: flags can be passwords.
+	mux.HandleFunc("GET /debug/pprof/cmdline", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "sigver") })
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
@@ -103,11 +112,11 @@ func say(w http.ResponseWriter, status int, text string) {
 
 // ready tells a balancer whether new clients are welcome.
 func (a *Admin) ready(w http.ResponseWriter, _ *http.Request) {
-	now := a.source.Snapshot()
+	now := a.source.Readiness()
 	switch {
 	case now.Leaving:
 		say(w, http.StatusServiceUnavailable, "stopping")
-	case now.Tight || now.WebSockets+now.Streams >= now.MaxConnections:
+	case now.Tight || now.Full:
 		say(w, http.StatusServiceUnavailable, "full")
 	case now.Clustered && !now.EngineUp:
 		// Sending clients elsewhere would not help: it is down for all nodes, or
@@ -120,13 +129,14 @@ func (a *Admin) ready(w http.ResponseWriter, _ *http.Request) {
 
 // status is for a person, or a script.
 func (a *Admin) status(w http.ResponseWriter, _ *http.Request) {
-	now := a.source.Snapshot()
+	now := a.source.Present()
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	status := map[string]any{
-		"version":        a.version,
+		"version":        a.program.Version,
 		"uptime_seconds": int64(now.Uptime.Seconds()),
 		"stopping":       now.Leaving,
+		"out_of_memory":  now.Tight,
 		"connections": map[string]int{
 			"websocket": now.WebSockets,
 			"sse":       now.Streams,
@@ -135,11 +145,10 @@ func (a *Admin) status(w http.ResponseWriter, _ *http.Request) {
 		},
 		"keys":     now.Keys.Keys,
 		"joinings": now.Keys.Joinings,
-		"limits": map[string]int{
-			"connections":   now.MaxConnections,
-			"message_bytes": now.MaxMessage,
-			"loops":         now.Loops,
-		},
+		"limits": struct {
+			server.Limits
+			MemoryBytes int64 `json:"memory_bytes"`
+		}{a.source.Limits(), a.program.MaxMemory},
 	}
 	if now.Clustered {
 		status["cluster"] = map[string]any{"up": now.EngineUp, "nodes": now.Nodes}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -22,35 +23,38 @@ func (a *Admin) metrics(w http.ResponseWriter, _ *http.Request) {
 	writePresent(&out, &now)
 	writeTraffic(&out, &now)
 	writeEnds(&out, &now)
-	write(&out, "gauge", "sigver_build_info", "What runs here.")
-	fmt.Fprintf(&out, "sigver_build_info{version=%q} 1\n", a.version)
+	announce(&out, "gauge", "sigver_build_info", "What runs here.")
+	metrics.WriteGaugeUint64(&out, fmt.Sprintf("sigver_build_info{version=%q}", a.program.Version), 1)
 	metrics.WriteProcessMetrics(&out)
 	metrics.WriteFDMetrics(&out)
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = w.Write(out.Bytes())
 }
 
-// write announces a metric; its values follow.
-func write(w io.Writer, kind, name, help string) {
+// announce precedes the values of a metric. The library writes them; the announcements
+// that it can write have no text.
+func announce(w io.Writer, kind, name, help string) {
 	fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
 }
 
 func gauge(w io.Writer, name, help string, value int) {
-	write(w, "gauge", name, help)
-	fmt.Fprintln(w, name, value)
+	announce(w, "gauge", name, help)
+	metrics.WriteGaugeUint64(w, name, uint64(max(value, 0)))
 }
 
 func counter(w io.Writer, name, help string, value uint64) {
-	write(w, "counter", name, help)
-	fmt.Fprintln(w, name, value)
+	announce(w, "counter", name, help)
+	metrics.WriteCounterUint64(w, name, value)
 }
 
 func writePresent(w io.Writer, now *server.Snapshot) {
-	write(w, "gauge", "sigver_connections", "Present connections; other: before their handshake, or closing.")
-	fmt.Fprintf(w, "sigver_connections{transport=\"websocket\"} %d\n", now.WebSockets)
-	fmt.Fprintf(w, "sigver_connections{transport=\"sse\"} %d\n", now.Streams)
-	fmt.Fprintf(w, "sigver_connections{transport=\"http\"} %d\n", now.Visitors)
-	fmt.Fprintf(w, "sigver_connections{transport=\"other\"} %d\n", now.Others)
+	announce(w, "gauge", "sigver_connections", "Present connections; other: before their handshake, or closing.")
+	for _, of := range []struct {
+		transport string
+		n         int
+	}{{"websocket", now.WebSockets}, {"sse", now.Streams}, {"http", now.Visitors}, {"other", now.Others}} {
+		metrics.WriteGaugeUint64(w, fmt.Sprintf("sigver_connections{transport=%q}", of.transport), uint64(max(of.n, 0)))
+	}
 	gauge(w, "sigver_connections_limit", "Clients that there may be at once.", now.MaxConnections)
 	gauge(w, "sigver_keys", "Keys that have an Opener.", now.Keys.Keys)
 	gauge(w, "sigver_joinings", "Joinings that have an Opener.", now.Keys.Joinings)
@@ -62,8 +66,8 @@ func writePresent(w io.Writer, now *server.Snapshot) {
 		gauge(w, "sigver_cluster_up", "1 while the engine of the cluster answers.", one(now.EngineUp))
 		gauge(w, "sigver_cluster_nodes", "Nodes of the cluster that live, as far as this one knows.", now.Nodes)
 	}
-	write(w, "gauge", "sigver_uptime_seconds", "Time since the start.")
-	fmt.Fprintln(w, "sigver_uptime_seconds", now.Uptime.Seconds())
+	announce(w, "gauge", "sigver_uptime_seconds", "Time since the start.")
+	metrics.WriteGaugeFloat64(w, "sigver_uptime_seconds", now.Uptime.Seconds())
 }
 
 func one(is bool) int {
@@ -83,20 +87,26 @@ func writeTraffic(w io.Writer, now *server.Snapshot) {
 	counter(w, "sigver_relays_total", "Messages of clients that went to another one.", now.Relays)
 	counter(w, "sigver_writes_total", "System calls that wrote.", t.Writes)
 	counter(w, "sigver_batches_total", "Batches of events after which something was written.", t.Batches)
-	histogram(w, "sigver_handshake_seconds", "From accept to upgrade, with TLS.", &t.Handshakes)
+	histogram(w, "sigver_handshake_seconds", "From accept to upgrade or stream, with TLS.", &t.Handshakes)
 	histogram(w, "sigver_relay_seconds", "From a message's being passed on to its being written, of a sample.", &t.Relays)
 	histogram(w, "sigver_loop_lag_seconds", "How late the ticks of the event loops come.", &t.Lag)
 }
 
 func writeEnds(w io.Writer, now *server.Snapshot) {
-	write(w, "counter", "sigver_refusals_total", "HTTP answers in place of an upgrade.")
-	for _, status := range slices.Sorted(maps.Keys(now.Traffic.Refused)) {
-		fmt.Fprintf(w, "sigver_refusals_total{status=\"%d\",reason=%q} %d\n", status, http.StatusText(status), now.Traffic.Refused[status])
+	announce(w, "counter", "sigver_refusals_total", "HTTP answers in place of an upgrade, a stream or what else was asked for.")
+	refused := slices.SortedFunc(maps.Keys(now.Traffic.Refused), func(a, b conn.Refused) int {
+		return cmp.Or(cmp.Compare(a.Status, b.Status), cmp.Compare(a.Reason, b.Reason))
+	})
+	for _, r := range refused {
+		metrics.WriteCounterUint64(w, fmt.Sprintf("sigver_refusals_total{status=\"%d\",reason=%q}", r.Status, string(r.Reason)), now.Traffic.Refused[r])
 	}
-	counter(w, "sigver_turned_away_total", "Connections closed at once, for too much from their address.", now.TurnedAway)
-	write(w, "counter", "sigver_closes_total", "Ends of clients, by code.")
+	announce(w, "counter", "sigver_turned_away_total", "Connections closed at once, for too much from their address.")
+	for _, reason := range []conn.Reason{conn.PerIP, conn.AcceptRate} {
+		metrics.WriteCounterUint64(w, fmt.Sprintf("sigver_turned_away_total{reason=%q}", string(reason)), now.TurnedAway[reason])
+	}
+	announce(w, "counter", "sigver_closes_total", "Ends of clients, by code.")
 	for _, code := range slices.Sorted(maps.Keys(now.Closes)) {
-		fmt.Fprintf(w, "sigver_closes_total{code=\"%d\",name=%q} %d\n", code, closeName(code), now.Closes[code])
+		metrics.WriteCounterUint64(w, fmt.Sprintf("sigver_closes_total{code=\"%d\",name=%q}", code, closeName(code)), now.Closes[code])
 	}
 }
 
@@ -110,8 +120,10 @@ func closeName(code protocol.CloseCode) string {
 	return code.String()
 }
 
+// histogram is written from counts of the loops, of which each has its own: those of
+// the library would cost them an atomic operation.
 func histogram(w io.Writer, name, help string, h *conn.Histogram) {
-	write(w, "histogram", name, help)
+	announce(w, "histogram", name, help)
 	var total uint64
 	for i, n := range h.Counts {
 		total += n
@@ -119,7 +131,8 @@ func histogram(w io.Writer, name, help string, h *conn.Histogram) {
 		if i < len(conn.HistogramBounds) {
 			end = fmt.Sprint(conn.HistogramBounds[i].Seconds())
 		}
-		fmt.Fprintf(w, "%s_bucket{le=%q} %d\n", name, end, total)
+		metrics.WriteCounterUint64(w, fmt.Sprintf("%s_bucket{le=%q}", name, end), total)
 	}
-	fmt.Fprintf(w, "%s_sum %g\n%s_count %d\n", name, h.Sum.Seconds(), name, total)
+	metrics.WriteCounterFloat64(w, name+"_sum", h.Sum.Seconds())
+	metrics.WriteCounterUint64(w, name+"_count", total)
 }

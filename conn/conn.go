@@ -25,6 +25,9 @@ type Events interface {
 	// Proxied says whom a proxy speaks for, first of all; with no valid address
 	// for itself. False closes the connection. Only after ServeProxied.
 	Proxied(client netip.Addr) bool
+	// Visiting is asked when something else than a WebSocket is asked for. header is
+	// valid until it returns. A refusal is sent; after nil, Visit follows.
+	Visiting(header []byte) *Refusal
 	// Visit brings a connection on which something else than a WebSocket was
 	// asked for. It is the owner's; the loop knows it no more. Nothing follows.
 	Visit(*Visitor)

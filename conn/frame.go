@@ -92,6 +92,7 @@ func (c *Conn) data(h ws.Header, payload []byte) {
 		return
 	}
 	in := c.input()
+	in.begin(c.set.now)
 	in.partial = true
 	in.message = append(in.message, payload...)
 	if h.Fin {
@@ -102,6 +103,9 @@ func (c *Conn) data(h ws.Header, payload []byte) {
 }
 
 func (c *Conn) message(text []byte) {
+	if c.in != nil {
+		c.in.begun = c.set.now
+	}
 	c.set.stats.Received++
 	c.set.stats.ReceivedBytes += uint64(len(text))
 	if !utf8.Valid(text) {

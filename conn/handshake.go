@@ -17,22 +17,42 @@ import (
 // Refusal is an HTTP answer in place of the upgrade (RFC 6455 §4.2.2).
 type Refusal struct {
 	Status     int    // an HTTP status of 400 or more
+	Reason     Reason // to be counted by
 	RetryAfter int    // seconds; 0: not said
 	Detail     string // what was wrong, for a person to read
 	allow      string // the header Allow, or nothing
 	upgrade    bool   // name the protocol that is spoken here
 }
 
+// Reason is why a client is refused, as metrics have it.
+type Reason string
+
+// All reasons that there are.
+const (
+	BadRequest  Reason = "bad_request" // not HTTP, or not as it should be
+	HeaderSize  Reason = "header_size"
+	Timeout     Reason = "timeout" // the header did not arrive in time
+	BadVersion  Reason = "version" // of the protocol
+	NoTLS       Reason = "no_tls"  // plain text where TLS is spoken
+	Origin      Reason = "origin"
+	Full        Reason = "full"     // as many connections as there may be
+	OutOfMemory Reason = "memory"   // none left for another client
+	Stopping    Reason = "stopping" // the server
+	PerIP       Reason = "per_ip"   // too many connections of one address
+	AcceptRate  Reason = "accept_rate"
+	Guesses     Reason = "guesses" // too many joins of unknown keys
+)
+
 // Refusals that the handshake itself gives.
 var (
-	tooSlow     = &Refusal{Status: http.StatusRequestTimeout, Detail: "the request's header did not arrive in time"}
-	tooLarge    = &Refusal{Status: http.StatusRequestHeaderFieldsTooLarge, Detail: "the request's header is over 8 KiB"}
-	notHTTP     = &Refusal{Status: http.StatusBadRequest, Detail: "this is not an HTTP request; if it is TLS, use ws:// and not wss://"}
-	malformed   = &Refusal{Status: http.StatusBadRequest, Detail: "malformed HTTP request"}
-	badKey      = &Refusal{Status: http.StatusBadRequest, Detail: "Sec-WebSocket-Key must be there once, 16 bytes in base64"}
-	badMethod   = &Refusal{Status: http.StatusMethodNotAllowed, Detail: "a WebSocket handshake is a GET request", allow: http.MethodGet}
-	badVersion  = &Refusal{Status: http.StatusUpgradeRequired, Detail: "Sec-WebSocket-Version must be 13", upgrade: true}
-	stopping    = &Refusal{Status: http.StatusServiceUnavailable, Detail: "the server is stopping", RetryAfter: 1}
+	tooSlow     = &Refusal{Status: http.StatusRequestTimeout, Reason: Timeout, Detail: "the request's header did not arrive in time"}
+	tooLarge    = &Refusal{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: HeaderSize, Detail: "the request's header is over 8 KiB"}
+	notHTTP     = &Refusal{Status: http.StatusBadRequest, Reason: BadRequest, Detail: "this is not an HTTP request; if it is TLS, use ws:// and not wss://"}
+	malformed   = &Refusal{Status: http.StatusBadRequest, Reason: BadRequest, Detail: "malformed HTTP request"}
+	badKey      = &Refusal{Status: http.StatusBadRequest, Reason: BadRequest, Detail: "Sec-WebSocket-Key must be there once, 16 bytes in base64"}
+	badMethod   = &Refusal{Status: http.StatusMethodNotAllowed, Reason: BadRequest, Detail: "a WebSocket handshake is a GET request", allow: http.MethodGet}
+	badVersion  = &Refusal{Status: http.StatusUpgradeRequired, Reason: BadVersion, Detail: "Sec-WebSocket-Version must be 13", upgrade: true}
+	stopping    = &Refusal{Status: http.StatusServiceUnavailable, Reason: Stopping, Detail: "the server is stopping", RetryAfter: 1}
 	endOfHeader = []byte("\r\n\r\n")
 	endOfLine   = []byte("\r\n")
 	colon       = []byte{':'}
@@ -62,6 +82,10 @@ func (c *Conn) handshake(b []byte) int {
 		return size
 	}
 	if !asksForUpgrade(header) {
+		if refusal := c.events().Visiting(header); refusal != nil {
+			c.refuse(refusal)
+			return size
+		}
 		c.handOver(b)
 		return len(b)
 	}
@@ -82,10 +106,7 @@ func (c *Conn) handshake(b []byte) int {
 
 // refuse answers the handshake with an HTTP error and ends the connection.
 func (c *Conn) refuse(r *Refusal) {
-	if c.set.stats.Refused == nil {
-		c.set.stats.Refused = make(map[int]uint64)
-	}
-	c.set.stats.Refused[r.Status]++
+	c.set.stats.Refused.Count(r)
 	c.queue(r.append(nil))
 	c.beginClosing()
 }
@@ -174,7 +195,7 @@ func refusalOf(err error) *Refusal {
 	}
 	var rejected *ws.ConnectionRejectedError
 	if errors.As(err, &rejected) && rejected.StatusCode() != 0 {
-		return &Refusal{Status: rejected.StatusCode(), Detail: rejected.Error()}
+		return &Refusal{Status: rejected.StatusCode(), Reason: BadRequest, Detail: rejected.Error()}
 	}
 	return malformed
 }

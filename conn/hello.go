@@ -22,7 +22,7 @@ const (
 	handshakeType  = 22           // that type, of the first record
 )
 
-var plainText = &Refusal{Status: http.StatusBadRequest, Detail: "this port speaks TLS: use https:// or wss://"}
+var plainText = &Refusal{Status: http.StatusBadRequest, Reason: NoTLS, Detail: "this port speaks TLS: use https:// or wss://"}
 
 // handshakeAway is a handshake that a goroutine does.
 type handshakeAway struct {

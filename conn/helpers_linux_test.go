@@ -128,6 +128,7 @@ func (c *client) Proxied(addr netip.Addr) bool {
 	return c.refusal == nil
 }
 
+func (c *client) Visiting([]byte) *conn.Refusal   { return c.refusal }
 func (c *client) Visit(v *conn.Visitor)           { c.visitor = v }
 func (c *client) Leaving(code protocol.CloseCode) { c.left = append(c.left, code) }
 func (c *client) Closed()                         { c.closed++ }
@@ -344,11 +345,12 @@ type echo struct {
 	to *conn.Conn
 }
 
-func (e *echo) Proxied(netip.Addr) bool      { return true }
-func (e *echo) Opening([]byte) *conn.Refusal { return nil }
-func (e *echo) Leaving(protocol.CloseCode)   {}
-func (e *echo) Visit(*conn.Visitor)          {}
-func (e *echo) Closed()                      {}
+func (e *echo) Proxied(netip.Addr) bool       { return true }
+func (e *echo) Opening([]byte) *conn.Refusal  { return nil }
+func (e *echo) Leaving(protocol.CloseCode)    {}
+func (e *echo) Visiting([]byte) *conn.Refusal { return nil }
+func (e *echo) Visit(*conn.Visitor)           {}
+func (e *echo) Closed()                       {}
 
 func (e *echo) Message(text []byte) error {
 	e.to.Send(text)

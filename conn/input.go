@@ -15,10 +15,21 @@ type input struct {
 	stream  []byte // bytes not yet understood: part of a header or of a frame
 	message []byte // the fragments so far of a fragmented message, unmasked
 	partial bool   // a fragmented message is open (RFC 6455 §5.4)
+	begun   uint32 // of the set's clock: when it was empty last, or a message complete
 
 	// secure makes the input of a connection with TLS one that it always has.
 	secure *secure
 }
+
+// begin notes that something is about to be kept.
+func (in *input) begin(now uint32) {
+	if len(in.stream) == 0 && !in.partial {
+		in.begun = now
+	}
+}
+
+// held is how much memory in takes, in bytes.
+func (in *input) held() int { return cap(in.stream) + cap(in.message) }
 
 // secure is the TLS of c, or nil. Loop only.
 func (c *Conn) secure() *secure {
@@ -161,6 +172,7 @@ func (c *Conn) keep(rest []byte) {
 	}
 	// rest may be the end of stream itself: append moves it to the front.
 	in := c.input()
+	in.begin(c.set.now)
 	in.stream = append(in.stream[:0], rest...)
 }
 

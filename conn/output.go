@@ -13,6 +13,8 @@ import (
 // keptOutput bounds the buffers that are kept to be used again, in bytes.
 const keptOutput = 64 << 10
 
+const leftUnread = "too many bytes were left unread"
+
 // output is what a connection has to write.
 type output struct {
 	bytes []byte
@@ -85,8 +87,8 @@ func (c *Conn) send(op ws.OpCode, payload []byte) {
 	if c.closing || c.fd < 0 {
 		return
 	}
-	if c.out != nil && len(c.out.bytes)-c.out.sent+len(payload) > c.set.limits.Unsent {
-		c.closeLocked(protocol.SlowConsumer, "too many bytes were left unread")
+	if c.out != nil && len(c.out.bytes)-c.out.sent+len(payload) > c.maxUnsentLocked() {
+		c.closeLocked(protocol.SlowConsumer, leftUnread)
 		return
 	}
 	c.appendLocked(op, payload)

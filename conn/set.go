@@ -3,6 +3,7 @@ package conn
 import (
 	"bytes"
 	"crypto/tls"
+	"sync/atomic"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -41,6 +42,8 @@ type Set struct {
 	ticked uint32 // now of the last tick
 	swept  int    // how far the present sweep has come
 	stats  Stats
+
+	tight atomic.Bool // memory is short
 
 	buf    []byte
 	inputs []*input // idle ones

@@ -5,8 +5,8 @@ import "time"
 // Stats counts what the connections of one Set have done since it was made. It
 // belongs to the loop: whoever wants it asks there (Set.Stats).
 type Stats struct {
-	Accepted uint64         // sockets
-	Refused  map[int]uint64 // HTTP answers in place of an upgrade, by status
+	Accepted uint64   // sockets
+	Refused  Refusals // HTTP answers in place of an upgrade
 
 	Received      uint64 // messages
 	ReceivedBytes uint64 // of them, without frames
@@ -17,9 +17,33 @@ type Stats struct {
 	Batches uint64 // of the loop in which something was written
 	Unsent  int    // bytes that wait for clients to read, at present
 
-	Handshakes Histogram // from accept to upgrade, which TLS is part of
+	Handshakes Histogram // from accept to upgrade or stream, which TLS is part of
 	Relays     Histogram // from being sent on to the write, of one in sampleEvery
 	Lag        Histogram // how late the loop's ticks come
+}
+
+// Refusals counts refusals by what they say. Its zero value is empty.
+type Refusals map[Refused]uint64
+
+// Refused is what refusals are counted by.
+type Refused struct {
+	Status int
+	Reason Reason
+}
+
+// Count counts r.
+func (all *Refusals) Count(r *Refusal) {
+	all.Add(Refusals{{r.Status, r.Reason}: 1})
+}
+
+// Add adds what other has counted.
+func (all *Refusals) Add(other Refusals) {
+	if *all == nil && len(other) > 0 {
+		*all = make(Refusals)
+	}
+	for refused, n := range other {
+		(*all)[refused] += n
+	}
 }
 
 // sampleEvery is how many outputs are filled for one whose way is timed.
@@ -62,12 +86,7 @@ func (h *Histogram) Add(other *Histogram) {
 // Add adds what other has counted.
 func (s *Stats) Add(other *Stats) {
 	s.Accepted += other.Accepted
-	for status, n := range other.Refused {
-		if s.Refused == nil {
-			s.Refused = make(map[int]uint64)
-		}
-		s.Refused[status] += n
-	}
+	s.Refused.Add(other.Refused)
 	s.Received += other.Received
 	s.ReceivedBytes += other.ReceivedBytes
 	s.Sent += other.Sent
@@ -86,19 +105,33 @@ func (s *Set) Stats(total *Stats) {
 	total.Batches += s.loop.Batches()
 	for _, c := range s.conns {
 		c.mu.Lock()
-		if c.out != nil {
-			total.Unsent += len(c.out.bytes) - c.out.sent
+		if c.fd >= 0 { // else a goroutine may have it, for its TLS handshake
+			total.Unsent += c.out.unsent()
+			if sec := c.secure(); sec != nil {
+				total.Unsent += sec.wire.out.unsent()
+			}
 		}
 		c.mu.Unlock()
 	}
 }
 
+// unsent is how many bytes the socket has not taken.
+func (o *output) unsent() int {
+	if o == nil {
+		return 0
+	}
+	return len(o.bytes) - o.sent
+}
+
 // shookHands times a handshake that ends now.
-func (c *Conn) shookHands() {
+func (c *Conn) shookHands() { c.set.stats.Handshakes.observe(c.age()) }
+
+// age is the time since a connection whose handshake is not over was accepted.
+func (c *Conn) age() time.Duration {
 	s := c.set
 	s.setClock()
 	begun := c.deadline - uint32(s.limits.Handshake.Milliseconds())
-	s.stats.Handshakes.observe(time.Duration(int32(s.now-begun)) * time.Millisecond)
+	return time.Duration(int32(s.now-begun)) * time.Millisecond
 }
 
 // written notes n bytes, and where the output ends what it held. Loop only.

@@ -1,6 +1,10 @@
 package conn
 
-import "sigver/protocol"
+import (
+	"time"
+
+	"sigver/protocol"
+)
 
 // A stream is a connection on which an HTTP answer that never ends brings the
 // messages as events (Server-Sent Events, HTML Living Standard §9.2). What its
@@ -18,6 +22,10 @@ func (s *Set) ServeStream(c *Conn, v *Visitor, head []byte) error {
 	c.stream = true
 	if err := s.resume(c, v); err != nil {
 		return err
+	}
+	s.setClock()
+	if !v.begun.IsZero() {
+		s.stats.Handshakes.observe(time.Since(v.begun))
 	}
 	c.state = stateOpen
 	c.deadline = s.after(s.limits.Idle)

@@ -50,6 +50,9 @@ func (s *Set) passed(deadline uint32) bool {
 // sweep does what time demands of one connection.
 func (c *Conn) sweep() {
 	if !c.set.passed(c.deadline) {
+		if c.state == stateOpen && c.set.tight.Load() {
+			c.shed()
+		}
 		if c.state == stateOpen && c.set.limits.Heartbeat > 0 {
 			c.heartbeat()
 		}

@@ -3,6 +3,7 @@ package conn
 import (
 	"bytes"
 	"net"
+	"time"
 
 	"sigver/poller"
 )
@@ -14,7 +15,14 @@ type Visitor struct {
 	net.Conn // the socket, or the tls.Conn over it
 	rest     []byte
 	secure   *secure // nil without TLS
+	// begun is when the connection was accepted; zero once it has had an answer: how
+	// long it waits for its next request is the client's affair.
+	begun time.Time
 }
+
+// Kept notes that the connection has had its answer and is kept for more. For
+// whoever has v.
+func (v *Visitor) Kept() { v.begun = time.Time{} }
 
 // Read reads as net.Conn does.
 func (v *Visitor) Read(p []byte) (int, error) {
@@ -32,7 +40,7 @@ func (v *Visitor) Read(p []byte) (int, error) {
 // handOver takes the connection, of which request was read, away from the loop
 // for good.
 func (c *Conn) handOver(request []byte) {
-	v := &Visitor{rest: bytes.Clone(request)}
+	v := &Visitor{rest: bytes.Clone(request), begun: time.Now().Add(-c.age())}
 	if c.in != nil {
 		v.secure, c.in.secure = c.in.secure, nil
 	}

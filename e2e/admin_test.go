@@ -111,17 +111,17 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		return now["sigver_loop_lag_seconds_count"] > 0 && now[`sigver_connections{transport="websocket"}`] == 1 && now[`sigver_closes_total{code="0",name="OTHER"}`] == 1
 	}, patience, 10*time.Millisecond)
 	for name, want := range map[string]float64{
-		`sigver_connections{transport="sse"}`:                           1,
-		`sigver_keys`:                                                   1,
-		`sigver_joinings`:                                               1,
-		`sigver_relays_total`:                                           2,
-		`sigver_messages_received_total`:                                4,
-		`sigver_closes_total{code="4011",name="KEY_UNKNOWN"}`:           1,
-		`sigver_closes_total{code="1009",name="MESSAGE_TOO_BIG"}`:       1,
-		`sigver_refusals_total{status="426",reason="Upgrade Required"}`: 1,
-		`sigver_handshake_seconds_count`:                                4,
-		`sigver_handshake_seconds_bucket{le="+Inf"}`:                    4,
-		`sigver_stopping`:                                               0,
+		`sigver_connections{transport="sse"}`:                     1,
+		`sigver_keys`:                                             1,
+		`sigver_joinings`:                                         1,
+		`sigver_relays_total`:                                     2,
+		`sigver_messages_received_total`:                          4,
+		`sigver_closes_total{code="4011",name="KEY_UNKNOWN"}`:     1,
+		`sigver_closes_total{code="1009",name="MESSAGE_TOO_BIG"}`: 1,
+		`sigver_refusals_total{status="426",reason="version"}`:    1,
+		`sigver_handshake_seconds_count`:                          5, // four, and a stream
+		`sigver_handshake_seconds_bucket{le="+Inf"}`:              5,
+		`sigver_stopping`:                                         0,
 	} {
 		require.Equal(t, want, now[name], name)
 	}
@@ -140,11 +140,16 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 	status, text := look(t, admin+"/status")
 	require.Equal(t, http.StatusOK, status)
 	var said struct {
+		Version     string
+		Uptime      *int64 `json:"uptime_seconds"`
 		Connections map[string]int
 		Keys        int
 		Limits      map[string]int
 	}
 	require.NoError(t, json.Unmarshal([]byte(text), &said))
+	require.NotEmpty(t, said.Version)
+	require.NotNil(t, said.Uptime)
+	require.Less(t, *said.Uptime, int64(patience/time.Second))
 	require.Equal(t, []int{1, 1}, []int{said.Connections["websocket"], said.Connections["sse"]})
 	require.Equal(t, 1, said.Keys)
 	require.Equal(t, 1024, said.Limits["message_bytes"])
@@ -241,6 +246,64 @@ func TestDrain(t *testing.T) {
 	s.wantExit(0)
 }
 
+// Every limit that a flag sets is in /status.
+func TestStatusHasAllLimits(t *testing.T) {
+	_, admin := startAdmin(t, "--max-connections", "11", "--max-message", "12KiB", "--max-buffer", "13KiB", "--max-joinings", "14",
+		"--rate", "15.5", "--burst", "16", "--max-per-ip", "17", "--accept-rate", "18.5", "--max-guesses", "0.5",
+		"--handshake-timeout", "20s", "--idle-timeout", "21s", "--heartbeat", "22s", "--drain", "1500ms", "--loops", "3", "--max-memory", "4GiB")
+	_, text := look(t, admin+"/status")
+	var said struct{ Limits json.RawMessage }
+	require.NoError(t, json.Unmarshal([]byte(text), &said))
+	require.JSONEq(t, `{"connections":11,"message_bytes":12288,"buffer_bytes":13312,"joinings":14,"rate":15.5,"burst":16,
+		"per_ip":17,"accept_rate":18.5,"guesses_per_minute":0.5,"handshake_seconds":20,"idle_seconds":21,"heartbeat_seconds":22,
+		"drain_seconds":1.5,"loops":3,"memory_bytes":4294967296}`, string(said.Limits))
+}
+
+// Flags can be passwords, and what the operator's side shows is copied to others.
+func TestTheCommandLineIsNotShown(t *testing.T) {
+	e := startEngine(t)
+	_, admin := startAdmin(t, "--cluster", e.url(), "--cluster-secret", "hide me", "--log-level", "debug")
+	for _, path := range []string{"/debug/pprof/cmdline", "/debug/pprof/", "/status", "/metrics"} {
+		status, text := look(t, admin+path)
+		require.Equal(t, http.StatusOK, status)
+		require.NotContains(t, text, "hide me")
+		require.NotContains(t, text, "--cluster")
+	}
+}
+
+// Refusals count wherever they are made: at the handshake of a WebSocket, and in
+// answer to a request for a stream or a message.
+func TestRefusalsAreCountedByReason(t *testing.T) {
+	s, admin := startAdmin(t, "--origin", "https://a.example", "--max-connections", "2", "--max-per-ip", "1", "--trusted-proxy", "127.0.0.2", "--max-guesses", "1")
+	proxy := func(request string, fields ...string) int { return from(t, s, "127.0.0.2").ask(request, fields...) }
+	require.Equal(t, 403, proxy(upgradeRequest, "Origin: https://b.example"))
+	require.Equal(t, 403, proxy(streamRequest, "Origin: https://b.example"))
+	require.Equal(t, 403, proxy("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n", "Origin: https://b.example", "", "x"))
+	require.Equal(t, 101, proxy(upgradeRequest, "X-Forwarded-For: 198.51.100.1"))
+	require.Equal(t, 429, proxy(upgradeRequest, "X-Forwarded-For: 198.51.100.1"))
+	require.Equal(t, 429, proxy(streamRequest, "X-Forwarded-For: 198.51.100.1"))
+	guesser := dialFrom(t, s, "127.0.0.3")
+	guesser.send(`{"join":"nobody"}`)
+	guesser.want(`{"isKeyOk":false}`)
+	guesser.wantClose(4011, "")
+	eventually(t, func() bool { return from(t, s, "127.0.0.3").ask(upgradeRequest) == 429 }, "its connection is gone, and counts no more")
+	require.Equal(t, 429, proxy(streamRequest, "X-Forwarded-For: 127.0.0.3"))
+	require.Equal(t, 101, proxy(upgradeRequest, "X-Forwarded-For: 198.51.100.2"))
+	require.Equal(t, 503, proxy(upgradeRequest, "X-Forwarded-For: 198.51.100.3"))
+	require.Equal(t, 503, proxy(streamRequest, "X-Forwarded-For: 198.51.100.4"))
+	require.Equal(t, 400, proxy("GET / HTTP/1.1\nHost: h\r\n\r\n"))
+	now := scrape(t, admin)
+	for labels, want := range map[string]float64{
+		`status="403",reason="origin"`:      3,
+		`status="429",reason="per_ip"`:      2,
+		`status="429",reason="guesses"`:     2,
+		`status="503",reason="full"`:        2,
+		`status="400",reason="bad_request"`: 1,
+	} {
+		require.Equal(t, want, now["sigver_refusals_total{"+labels+"}"], labels)
+	}
+}
+
 var metricName = regexp.MustCompile(`\b(?:sigver|process|go)_[a-z_]+\b`)
 
 // Dashboard and alerts ask for metrics that there are.
@@ -257,6 +320,16 @@ func TestDashboardAndAlertsNameRealMetrics(t *testing.T) {
 		}
 		return known["sigver_closes_total"] && known["sigver_refusals_total"]
 	}, "all metrics that appear with what they count")
+	runbook, err := os.ReadFile("../docs/OPERATIONS.md")
+	require.NoError(t, err)
+	for name := range known {
+		for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+			name = strings.TrimSuffix(name, suffix)
+		}
+		if strings.HasPrefix(name, "sigver_") {
+			require.Regexp(t, "`"+name+"[`{]", string(runbook), "what there is, is explained")
+		}
+	}
 	for _, file := range []string{"../deploy/grafana.json", "../deploy/prometheus-rules.yml", "../docs/OPERATIONS.md"} {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)

@@ -134,7 +134,7 @@ func TestTheRateOfConnectionsOfOneAddress(t *testing.T) {
 		}
 	}
 	require.GreaterOrEqual(t, refused, 3, "a slow machine may have earned one or two more")
-	require.Equal(t, float64(refused), scrape(t, admin)["sigver_turned_away_total"])
+	require.Equal(t, float64(refused), scrape(t, admin)[`sigver_turned_away_total{reason="accept_rate"}`])
 	require.Equal(t, 101, from(t, s, "127.0.0.3").ask(upgradeRequest))
 	eventually(t, func() bool { return from(t, s, "127.0.0.2").ask(upgradeRequest) == 101 }, "one a second")
 }
@@ -296,6 +296,68 @@ func TestOutOfMemory(t *testing.T) {
 	exchange(t, s, "new")
 }
 
+// While there is no memory, requests of HTTP are refused before they cost any, but
+// for the messages of streams that are there and for whoever asks whether the server
+// lives.
+func TestVisitorsOfAServerWithoutMemory(t *testing.T) {
+	s, admin := startAdmin(t, "--max-memory", "48MiB", "--max-message", "4MiB", "--rate", "0", "--handshake-timeout", "1h")
+	opener, stream := dial(t, s), openStream(t, s)
+	opener.open("old")
+	kept := from(t, s, "127.0.0.1")
+	require.Equal(t, 200, kept.ask("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"))
+	var greedy []*raw
+	for range 20 {
+		greedy = append(greedy, upgradeRaw(t, s))
+	}
+	for _, r := range greedy {
+		r.write(masked(0x01, strings.Repeat("x", 3<<20)))
+	}
+	const library = "GET /sigver.js HTTP/1.1\r\nHost: h\r\n\r\n"
+	eventually(t, func() bool { return from(t, s, "127.0.0.1").ask(library) == 503 }, "visitors are refused")
+	_, err := io.Copy(io.Discard, kept.conn)
+	require.NoError(t, err, "who has had an answer is not waited for")
+	require.Equal(t, 200, from(t, s, "127.0.0.1").ask("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"))
+	stream.send(`{"join":"old","data":1}`)
+	require.JSONEq(t, `{"isKeyOk":true}`, stream.receive())
+	opener.wantData("1")
+	before := scrape(t, admin)
+	var crowd []came
+	for range 300 {
+		crowd = append(crowd, from(t, s, "127.0.0.1"))
+	}
+	for _, c := range crowd {
+		require.Equal(t, 503, c.ask(library))
+	}
+	now := scrape(t, admin)
+	const refused = `sigver_refusals_total{status="503",reason="memory"}`
+	require.GreaterOrEqual(t, now[refused]-before[refused], 300.0)
+	require.Less(t, now["go_goroutines"]-before["go_goroutines"], 30.0, "the loops answer")
+}
+
+// Clients that have begun large messages and do not end them are closed while memory is
+// short, which ends the shortage.
+func TestOutOfMemoryEndsByItself(t *testing.T) {
+	s, admin := startAdmin(t, "--max-memory", "48MiB", "--max-message", "4MiB", "--rate", "0", "--handshake-timeout", "2s")
+	var greedy []*raw
+	for range 20 {
+		greedy = append(greedy, upgradeRaw(t, s))
+	}
+	for _, r := range greedy {
+		r.write(masked(0x01, strings.Repeat("x", 3<<20)))
+	}
+	closed := 0
+	for _, r := range greedy {
+		_ = r.conn.SetReadDeadline(time.Now().Add(patience / 4))
+		if _, err := r.conn.Read(make([]byte, 1)); err == nil {
+			closed++
+		}
+	}
+	require.Positive(t, closed)
+	eventually(t, func() bool { return scrape(t, admin)["sigver_out_of_memory"] == 0 }, "there is memory again")
+	require.Equal(t, float64(closed), scrape(t, admin)[`sigver_closes_total{code="1013",name="TRY_AGAIN_LATER"}`])
+	exchange(t, s, "new")
+}
+
 // proxyOne is the header of the PROXY protocol, version 1.
 func proxyOne(client string) string {
 	return "PROXY TCP4 " + client + " 198.51.100.100 4711 443\r\n"
@@ -347,4 +409,29 @@ func TestClientsBehindAProxyOfBytes(t *testing.T) {
 	}
 	eventually(t, func() bool { return ask("198.51.100.9") == 429 }, "it is the client who has guessed")
 	require.Equal(t, 101, ask("198.51.100.10"))
+}
+
+// A client whose own address is in a trusted network is counted once, as what the
+// proxy's header says, and not again for its stream.
+func TestAStreamOfATrustedClientIsCountedOnce(t *testing.T) {
+	s := start(t, "--max-per-ip", "2", "--trusted-proxy", "127.0.0.2,10.0.0.0/8", "--proxy-protocol")
+	stream := func() came {
+		c := from(t, s, "127.0.0.2")
+		_, err := io.WriteString(c.conn, proxyOne("10.1.2.3"))
+		require.NoError(t, err)
+		return c
+	}
+	for range 5 {
+		var first, second came
+		eventually(t, func() bool {
+			first, second = stream(), stream()
+			if first.ask(streamRequest) == 200 && second.ask(streamRequest) == 200 {
+				return true
+			}
+			return first.conn.Close() == nil && second.conn.Close() == nil && false
+		}, "there is room for two")
+		require.Zero(t, stream().ask(streamRequest), "too many of this address")
+		require.NoError(t, first.conn.Close())
+		require.NoError(t, second.conn.Close())
+	}
 }

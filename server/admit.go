@@ -13,24 +13,54 @@ import (
 var (
 	serverFull = &conn.Refusal{
 		Status:     http.StatusServiceUnavailable,
+		Reason:     conn.Full,
 		RetryAfter: 5,
 		Detail:     "the server has as many connections as it can serve, try again later",
 	}
+	outOfMemory = &conn.Refusal{
+		Status:     http.StatusServiceUnavailable,
+		Reason:     conn.OutOfMemory,
+		RetryAfter: 5,
+		Detail:     "the server has no memory for another connection, try again later",
+	}
+	serverStopping = &conn.Refusal{
+		Status:     http.StatusServiceUnavailable,
+		Reason:     conn.Stopping,
+		RetryAfter: 1,
+		Detail:     "the server is stopping",
+	}
 	foreignOrigin = &conn.Refusal{
 		Status: http.StatusForbidden,
+		Reason: conn.Origin,
 		Detail: "pages of this origin may not use this server",
 	}
 	tooManyGuesses = &conn.Refusal{
 		Status:     http.StatusTooManyRequests,
+		Reason:     conn.Guesses,
 		RetryAfter: 60,
 		Detail:     "too many joins of unknown keys from this address, try again later",
 	}
 	tooManyFromAddress = &conn.Refusal{
 		Status:     http.StatusTooManyRequests,
+		Reason:     conn.PerIP,
 		RetryAfter: 10,
 		Detail:     "too many connections from this address, try again later",
 	}
+	tooFastFromAddress = &conn.Refusal{
+		Status:     http.StatusTooManyRequests,
+		Reason:     conn.AcceptRate,
+		RetryAfter: 10,
+		Detail:     "too many new connections from this address, try again later",
+	}
 )
+
+// refusalFor is how HTTP says what Enter refused.
+func refusalFor(refused admission.Refused) *conn.Refusal {
+	if refused == admission.TooFast {
+		return tooFastFromAddress
+	}
+	return tooManyFromAddress
+}
 
 // limitsAddresses reports whether addresses have to be known when they come.
 func (s *Server) limitsAddresses() bool {
@@ -58,7 +88,7 @@ func (w *worker) enter(c *client, fd int) (proxied, ok bool) {
 func (w *worker) enterAs(c *client, addr netip.Addr) bool {
 	address, refused := w.server.addresses.Enter(addr)
 	if refused != "" {
-		w.turnedAway++
+		w.turnedAway[refusalFor(refused).Reason]++
 		w.server.noteRefused(addr, string(refused))
 		return false
 	}
@@ -103,8 +133,8 @@ func (c *client) Opening(header []byte) *conn.Refusal {
 	if refusal := w.enterFor(c, header); refusal != nil {
 		return refusal
 	}
-	if !s.admit() {
-		return serverFull
+	if refusal := s.admit(); refusal != nil {
+		return refusal
 	}
 	s.attach(c)
 	return nil
@@ -138,7 +168,7 @@ func (w *worker) enterFor(c *client, header []byte) *conn.Refusal {
 		address, refused := s.addresses.Enter(addr)
 		if refused != "" {
 			s.noteRefused(addr, string(refused))
-			return tooManyFromAddress
+			return refusalFor(refused)
 		}
 		w.entered[c] = address
 	}
@@ -152,32 +182,25 @@ func values(header []byte, name string) (all []string) {
 	return all
 }
 
-// Tight says whether memory is short: while it is, nobody new is let in. Any
-// goroutine.
-func (s *Server) Tight(tight bool) {
-	s.tight.Store(tight)
-	if tight {
-		s.log.Warn("out of memory (--max-memory), refusing new clients with 503", "connections", s.admitted.Load())
-	} else {
-		s.log.Info("enough memory again")
-	}
-}
-
-// admit reports whether there is room for another client, and takes it.
-func (s *Server) admit() bool {
+// admit takes room for another client, or says why there is none.
+func (s *Server) admit() *conn.Refusal {
 	if s.tight.Load() {
-		return false
+		return outOfMemory
 	}
 	if s.admitted.Add(1) > int64(s.maxConnections) {
 		s.admitted.Add(-1)
 		s.full.note(s.log, "connection limit reached, refusing new clients with 503", "limit", s.maxConnections)
-		return false
+		return serverFull
 	}
-	return true
+	return nil
 }
 
-// clientOf returns the address that r comes from.
+// clientOf returns the address that r comes from. proxied says that it is a proxy's
+// client and not yet counted.
 func (s *Server) clientOf(r *http.Request) (addr netip.Addr, proxied bool) {
+	if v := visitorOf(r); v.address != nil {
+		return v.address.Network(), false
+	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}, false
@@ -200,12 +223,12 @@ func (s *Server) admitStream(r *http.Request) (address *admission.Address, refus
 		var refused admission.Refused
 		if address, refused = s.addresses.Enter(addr); refused != "" {
 			s.noteRefused(addr, string(refused))
-			return nil, tooManyFromAddress
+			return nil, refusalFor(refused)
 		}
 	}
-	if !s.admit() {
+	if refusal := s.admit(); refusal != nil {
 		s.leaveAddress(address)
-		return nil, serverFull
+		return nil, refusal
 	}
 	return address, nil
 }

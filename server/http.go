@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -39,8 +40,16 @@ func (s *Server) newHTTPServer(page bool) *http.Server {
 		ReadTimeout:       visitTime,
 		WriteTimeout:      visitTime,
 		IdleTimeout:       visitIdleTime,
-		MaxHeaderBytes:    maxVisitHead,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, visitorKey{}, c)
+		},
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateIdle {
+				c.(*visitor).Kept()
+			}
+		},
+		MaxHeaderBytes: maxVisitHead,
+		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 }
 
@@ -55,11 +64,32 @@ func (s *Server) common(next http.Handler) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if !s.allowOrigin(w.Header(), r.Header.Get("Origin")) {
 			w.Header().Add("Vary", "Origin")
-			refuse(w, foreignOrigin)
+			s.refuse(w, foreignOrigin)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// refuse answers with r and counts it. http.Error would take the word about caches
+// away.
+func (s *Server) refuse(w http.ResponseWriter, r *conn.Refusal) {
+	s.noteRefusal(r)
+	header := w.Header()
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	header.Set("Cache-Control", "no-store")
+	if r.RetryAfter > 0 {
+		header.Set("Retry-After", strconv.Itoa(r.RetryAfter))
+	}
+	w.WriteHeader(r.Status)
+	_, _ = io.WriteString(w, r.Detail+"\n")
+}
+
+// noteRefusal counts what no loop does.
+func (s *Server) noteRefusal(r *conn.Refusal) {
+	s.refusals.mu.Lock()
+	defer s.refusals.mu.Unlock()
+	s.refusals.counts.Count(r)
 }
 
 // allowOrigin says in the answer's header whose pages may read it (Fetch Standard
@@ -78,18 +108,6 @@ func (s *Server) allowOrigin(answer http.Header, origin string) bool {
 		answer.Set("Access-Control-Allow-Origin", origin)
 	}
 	return true
-}
-
-// refuse answers with a refusal. http.Error would take the word about caches away.
-func refuse(w http.ResponseWriter, refusal *conn.Refusal) {
-	header := w.Header()
-	header.Set("Content-Type", "text/plain; charset=utf-8")
-	header.Set("Cache-Control", "no-store")
-	if refusal.RetryAfter > 0 {
-		header.Set("Retry-After", strconv.Itoa(refusal.RetryAfter))
-	}
-	w.WriteHeader(refusal.Status)
-	_, _ = io.WriteString(w, refusal.Detail+"\n")
 }
 
 func healthz(w http.ResponseWriter, _ *http.Request) {
@@ -128,6 +146,12 @@ type visitor struct {
 	over    sync.Once
 }
 
+// visitorKey is what a request's context has its connection by.
+type visitorKey struct{}
+
+// visitorOf is the connection that r came on.
+func visitorOf(r *http.Request) *visitor { return r.Context().Value(visitorKey{}).(*visitor) }
+
 // RemoteAddr is the client's, also if a proxy has said who that is.
 func (v *visitor) RemoteAddr() net.Addr {
 	if v.address == nil {
@@ -165,11 +189,13 @@ func (c *client) Visit(cv *conn.Visitor) {
 	w := c.worker()
 	s := w.server
 	v := &visitor{Visitor: cv, server: s, address: w.takeAddress(c)}
-	if s.visitors.Add(1) > int64(s.maxVisitors) || !s.door.put(v) {
+	s.visitors.Add(1)
+	if !s.door.put(v) {
+		s.noteRefusal(serverStopping)
 		// A goroutine, because it may have to wait for a moment.
 		go func() {
 			_ = v.SetDeadline(time.Now().Add(time.Second))
-			_, _ = v.Write(serverFull.Answer())
+			_, _ = v.Write(serverStopping.Answer())
 			_ = v.Close()
 		}()
 	}

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,7 @@ type Server struct {
 	maxConnections int
 	whyLimit       string
 	maxSockets     int
+	maxJoinings    int // of one Opener
 	drain          time.Duration
 	origins        admission.Origins
 	proxies        admission.Proxies
@@ -63,6 +65,10 @@ type Server struct {
 	visitors atomic.Int64  // those of them that are the HTTP server's
 	nextLoop atomic.Uint64 // for the next stream
 	streams  streams
+	refusals struct { // of HTTP requests, which no loop has
+		mu     sync.Mutex
+		counts conn.Refusals // guarded by mu
+	}
 	ended    chan struct{} // closed when the loops serve nothing any more
 	admitted atomic.Int64  // those of them that are upgraded and not leaving
 	dead     chan error    // buffered; the first loop that died, and why
@@ -103,6 +109,7 @@ func New(config Config) (*Server, error) {
 		maxConnections: maxConnections,
 		whyLimit:       why,
 		maxSockets:     maxConnections + refusalRoom,
+		maxJoinings:    config.MaxJoinings,
 		maxVisitors:    max(maxConnections/2, refusalRoom),
 		door:           newDoor(net.TCPAddrFromAddrPort(bound)),
 		ended:          make(chan struct{}),

@@ -13,12 +13,23 @@ import (
 // make the server remember each.
 const otherCode protocol.CloseCode = 0
 
-// Snapshot is what a server has and has done, at about one moment.
-type Snapshot struct {
-	Uptime  time.Duration
-	Loops   int
-	Tight   bool // no memory for new clients
+// Readiness is whether new clients are welcome.
+type Readiness struct {
 	Leaving bool // stopping: there are no new clients
+	Tight   bool // no memory for new clients
+	Full    bool // as many clients as there may be
+
+	// Of a cluster.
+	Clustered bool
+	EngineUp  bool // its engine answers
+	Nodes     int  // that are known to live, this one among them
+}
+
+// Present is what there is at the moment.
+type Present struct {
+	Readiness
+	Uptime time.Duration
+	Loops  int
 
 	// Present connections: these add up to all that there are.
 	WebSockets int
@@ -26,42 +37,62 @@ type Snapshot struct {
 	Visitors   int // of HTTP
 	Others     int // before their handshake, or closing
 
-	// Of a cluster.
-	Clustered bool
-	EngineUp  bool // its engine answers
-	Nodes     int  // that are known to live, this one among them
-
 	Keys           router.Stats
 	MaxConnections int
-	MaxMessage     int // bytes
+}
+
+// Snapshot is what a server has and has done, at about one moment.
+type Snapshot struct {
+	Present
 
 	// Since the start.
 	Traffic    conn.Stats
-	TurnedAway uint64                        // closed at once, for too much from their address
+	TurnedAway map[conn.Reason]uint64        // closed at once, for too much from their address
 	Relays     uint64                        // messages of clients to each other
 	Closes     map[protocol.CloseCode]uint64 // ends of clients; 0 for codes that clients make up
 }
 
-// Snapshot asks every loop and adds up. It costs the loops nothing in between.
-func (s *Server) Snapshot() Snapshot {
-	all := Snapshot{
+// Readiness takes no lock and asks no loop. Any goroutine.
+func (s *Server) Readiness() Readiness {
+	r := Readiness{
+		Leaving: s.leaving.Load(),
+		Tight:   s.tight.Load(),
+		Full:    s.admitted.Load() >= int64(s.maxConnections),
+	}
+	if s.engine != nil {
+		r.Clustered = true
+		r.EngineUp, r.Nodes = s.engine.State()
+	}
+	return r
+}
+
+// Present asks no loop. Any goroutine.
+func (s *Server) Present() Present {
+	now := Present{
+		Readiness:      s.Readiness(),
 		Uptime:         time.Since(s.begun),
 		Loops:          len(s.workers),
-		Leaving:        s.leaving.Load(),
-		Tight:          s.tight.Load(),
 		Keys:           s.router.Stats(),
 		MaxConnections: s.maxConnections,
-		MaxMessage:     s.limits.Message,
-		Closes:         make(map[protocol.CloseCode]uint64),
 		Streams:        s.streams.size(),
 		Visitors:       int(s.visitors.Load()),
 	}
-	if s.engine != nil {
-		all.Clustered = true
-		all.EngineUp, all.Nodes = s.engine.State()
+	now.WebSockets = max(int(s.admitted.Load())-now.Streams, 0)
+	now.Others = max(int(s.sockets.Load())-now.WebSockets-now.Streams-now.Visitors, 0)
+	return now
+}
+
+// Snapshot is Present and what every loop has counted. It costs the loops nothing in
+// between. Any goroutine.
+func (s *Server) Snapshot() Snapshot {
+	all := Snapshot{
+		Present:    s.Present(),
+		TurnedAway: make(map[conn.Reason]uint64),
+		Closes:     make(map[protocol.CloseCode]uint64),
 	}
-	all.WebSockets = max(int(s.admitted.Load())-all.Streams, 0)
-	all.Others = max(int(s.sockets.Load())-all.WebSockets-all.Streams-all.Visitors, 0)
+	s.refusals.mu.Lock()
+	all.Traffic.Refused.Add(s.refusals.counts)
+	s.refusals.mu.Unlock()
 
 	// One after the other on their goroutines, so that nothing is shared.
 	late := time.After(stopTimeout)
@@ -72,7 +103,9 @@ func (s *Server) Snapshot() Snapshot {
 		case p := <-part:
 			all.Traffic.Add(&p.Traffic)
 			all.Relays += p.Relays
-			all.TurnedAway += p.TurnedAway
+			for reason, n := range p.TurnedAway {
+				all.TurnedAway[reason] += n
+			}
 			for code, n := range p.Closes {
 				all.Closes[code] += n
 			}
@@ -87,7 +120,7 @@ func (s *Server) Snapshot() Snapshot {
 func (w *worker) snapshot() (part Snapshot) {
 	w.clients.Stats(&part.Traffic)
 	part.Relays = w.relays
-	part.TurnedAway = w.turnedAway
+	part.TurnedAway = maps.Clone(w.turnedAway)
 	part.Closes = maps.Clone(w.closes)
 	return part
 }

@@ -110,12 +110,6 @@ const streamHead = "HTTP/1.1 200 OK\r\n" +
 	"X-Content-Type-Options: nosniff\r\n" +
 	"Connection: close\r\n"
 
-var serverStopping = &conn.Refusal{
-	Status:     http.StatusServiceUnavailable,
-	RetryAfter: 1,
-	Detail:     "the server is stopping",
-}
-
 // getStream opens a stream: the connection goes back to an event loop.
 func (s *Server) getStream(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
@@ -124,12 +118,12 @@ func (s *Server) getStream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.leaving.Load() {
-		refuse(w, serverStopping)
+		s.refuse(w, serverStopping)
 		return
 	}
 	address, refusal := s.admitStream(r)
 	if refusal != nil {
-		refuse(w, refusal)
+		s.refuse(w, refusal)
 		return
 	}
 	v, _, err := hijack(w)

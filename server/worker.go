@@ -34,8 +34,8 @@ type worker struct {
 	entered map[*client]*admission.Address
 	// asking is whose join others of a cluster have to answer, and from where.
 	asking     map[*client]netip.Addr
-	turnedAway uint64 // for their address, before any work
-	relays     uint64 // messages that a client sent to another
+	turnedAway map[conn.Reason]uint64 // for their address, before any work
+	relays     uint64                 // messages that a client sent to another
 	closes     map[protocol.CloseCode]uint64
 }
 
@@ -45,7 +45,7 @@ func newWorker(s *Server, listener int, tls *tls.Config) (*worker, error) {
 		return nil, err
 	}
 	w := &worker{server: s, loop: loop, listener: listener, closes: make(map[protocol.CloseCode]uint64),
-		entered: make(map[*client]*admission.Address), asking: make(map[*client]netip.Addr)}
+		entered: make(map[*client]*admission.Address), asking: make(map[*client]netip.Addr), turnedAway: make(map[conn.Reason]uint64)}
 	w.clients, err = conn.NewSet(loop, s.limits, eventsOf, w.tick)
 	if err != nil {
 		return nil, errors.Join(err, loop.Close())
