@@ -150,3 +150,11 @@ func connectFrom(t testing.TB, s *instance, ip string) (*websocket.Conn, error) 
 	}
 	return conn, err
 }
+
+// opens tries to open key, and returns what became of it.
+func opens(t *testing.T, s *instance, key string) (c *client, answer string) {
+	t.Helper()
+	c = dial(t, s)
+	c.send(`{"open":"` + key + `"}`)
+	return c, c.receive()
+}

@@ -25,14 +25,6 @@ func clusterIs(t *testing.T, admin, ready string) {
 	}, "the node is "+ready)
 }
 
-// opens tries to open key, and returns what became of it.
-func opens(t *testing.T, s *instance, key string) (c *client, answer string) {
-	t.Helper()
-	c = dial(t, s)
-	c.send(`{"open":"` + key + `"}`)
-	return c, c.receive()
-}
-
 // joins tries until a Joining of key at s reaches opener.
 func joins(t *testing.T, s *instance, key string, opener *client) {
 	t.Helper()
