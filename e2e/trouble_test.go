@@ -106,7 +106,7 @@ func TestAClientThatDoesNotReadHarmsOnlyItself(t *testing.T) {
 			// The key is free.
 			eventually(t, func() bool {
 				_, answer := opens(t, s, "frozen")
-				return answer == yes
+				return answer == `{"isKeyOk":true}`
 			}, "the key is free")
 			exchange(t, s, "afterwards")
 		})
