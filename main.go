@@ -81,6 +81,9 @@ func run() int {
 		fmt.Print(opts.Settings())
 		return 0
 	}
+	if err := poller.LetOthersFinish(); err != nil {
+		log.Debug("the scheduling policy stays what it was", "error", err)
+	}
 	// Without a certificate too: a hang-up is no reason to end.
 	hangUp := make(chan os.Signal, 1)
 	signal.Notify(hangUp, syscall.SIGHUP)

@@ -82,6 +82,9 @@ func PeerAddr(int) (netip.AddrPort, error) { return netip.AddrPort{}, ErrNeedsLi
 // RaiseFileLimit returns ErrNeedsLinux.
 func RaiseFileLimit() (int, error) { return 0, ErrNeedsLinux }
 
+// LetOthersFinish returns ErrNeedsLinux.
+func LetOthersFinish() error { return ErrNeedsLinux }
+
 // ToNet returns ErrNeedsLinux.
 func ToNet(int) (net.Conn, error) { return nil, ErrNeedsLinux }
 
