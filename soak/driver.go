@@ -145,33 +145,42 @@ func (c *crew) pairs(number int, chance *rand.Rand) {
 }
 
 // rest is where a pair is while the driver pauses. It goes on to talk a little:
-// who is silent is given up by the server. The pair is whole while that succeeds.
-func (c *crew) rest(talk func() error) {
+// who is silent is given up by the server. If that fails, which rest returns, the pair
+// parts: one of the two may have been lost while the process was stopped, and the
+// server rightly has the other one until then.
+func (c *crew) rest(talk func() error, part func()) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.paused {
-		return
+		return nil
 	}
 	c.mu.Unlock()
-	whole := talk() == nil
+	if err = talk(); err != nil {
+		part()
+	}
 	c.mu.Lock()
 	c.resting++
-	if whole {
+	if err == nil {
 		c.whole++
 	}
 	c.changed.Broadcast()
 	for c.paused {
 		c.mu.Unlock()
 		time.Sleep(300 * time.Millisecond)
-		ok := !whole || talk() == nil
+		wasWhole := err == nil
+		if wasWhole {
+			if err = talk(); err != nil {
+				part()
+			}
+		}
 		c.mu.Lock()
-		if !ok {
-			whole = false
+		if wasWhole && err != nil {
 			c.whole--
 		}
 	}
 	c.resting--
-	if whole {
+	if err == nil {
 		c.whole--
 	}
+	return err
 }

@@ -80,7 +80,13 @@ func (c *crew) session(key string, chance *rand.Rand) (err error) {
 		}
 	}
 	// Both ends of a pair that waits: the server must have exactly these.
-	c.rest(bounce)
+	part := func() {
+		opener.drop()
+		joining.drop()
+	}
+	if err := c.rest(bounce, part); err != nil {
+		return err
+	}
 	if err := bounce(); err != nil {
 		return err
 	}

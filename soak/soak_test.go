@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -109,6 +110,32 @@ func TestAKeyOfNobodyIsFound(t *testing.T) {
 	o := someSeconds
 	o.settle = 5 * time.Second
 	require.ErrorContains(t, brief(t, s, o), "the drivers have")
+}
+
+// A pair of which the server has lost one, since its driver was stopped, takes the
+// other one away before anybody counts.
+func TestHalfAPairParts(t *testing.T) {
+	t.Parallel()
+	s := begin(t)
+	c := &crew{url: s.url, patience: 10 * time.Second, paused: true}
+	c.changed = sync.NewCond(&c.mu)
+	chance := rand.New(rand.NewPCG(1, 1))
+	opener, err := connect(s.url, c.patience, chance)
+	require.NoError(t, err)
+	defer opener.drop()
+	require.NoError(t, opener.bind(map[string]any{"open": "half a pair"}))
+	_, err = s.settle(view{Keys: 1}, c.patience)
+	require.NoError(t, err)
+
+	rested := make(chan error)
+	lost := errors.New("lost")
+	go func() { rested <- c.rest(func() error { return lost }, opener.drop) }()
+	v := c.obey(order{Pause: true}, 1)
+	require.Equal(t, view{}, v)
+	_, err = s.settle(v, c.patience)
+	require.NoError(t, err)
+	_ = c.obey(order{}, 1)
+	require.Equal(t, lost, <-rested)
 }
 
 func TestADeadServerIsFound(t *testing.T) {
