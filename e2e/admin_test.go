@@ -207,8 +207,14 @@ func TestDrain(t *testing.T) {
 		status, text := look(t, admin+"/readyz")
 		return status == http.StatusServiceUnavailable && text == "stopping\n"
 	}, patience, time.Millisecond)
-	_, err := httpClient(t).Get("http://" + s.addr)
-	require.Error(t, err, "nobody new is let in")
+	// It says so a moment before it stops to listen.
+	require.Eventually(t, func() bool {
+		resp, err := httpClient(t).Get("http://" + s.addr)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err != nil
+	}, time.Second, time.Millisecond, "nobody new is let in")
 
 	var served atomic.Int64 // Openers that heard something of their Joinings
 	ends := make(chan time.Duration, 2*pairs)
