@@ -459,7 +459,7 @@ func TestFaultsAreFound(t *testing.T) {
 		{
 			name:   "hot key, a Joining has the id of another",
 			load:   hotkey,
-			fault:  &faulty{fault: "alias", after: 400},
+			fault:  &faulty{fault: "alias", after: 100},
 			errors: map[string]int64{"misdelivered": 1},
 			says:   []string{"had the id"},
 		},

@@ -1,7 +1,6 @@
 package cluster_test
 
 import (
-	"encoding/hex"
 	"log/slog"
 	"os/exec"
 	"strings"
@@ -138,35 +137,28 @@ func TestAForgottenKeyIsNobodyElses(t *testing.T) {
 	b.Close()
 }
 
-// What waits at a worker is bounded: who would wait too long is told so, and what
-// has to be sent is not lost.
+// What waits at a worker is bounded: who would wait too long is told so, and who
+// waits gets his answer.
 func TestTooMuchToDo(t *testing.T) {
 	port := startEngine(t)
-	c, err := cluster.Open(cluster.Config{URL: "redis://127.0.0.1:" + port, Log: slog.New(slog.DiscardHandler)})
+	c, work, err := cluster.OpenIdle(cluster.Config{URL: "redis://127.0.0.1:" + port, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
-	n := &node{Cluster: c, router: router.New(2, 3)}
-	n.router.Cluster(c, false)
-	require.NoError(t, c.Run(n.router))
 	defer c.Close()
-	const looks = 200_000
-	keys := make([][]byte, looks)
-	for i := range keys {
-		keys[i] = hex.AppendEncode(nil, []byte{byte(i), byte(i >> 8), byte(i >> 16)})
+	answers := make(chan error, cluster.MaxAsked+1)
+	look := func() {
+		c.LookUp([]byte("always the same worker's"), func(_ router.Ref, err error) { answers <- err })
 	}
-	// A machine that is busy may not have asked for so much before the pause is over.
-	refused := 0
-	for try := 0; refused == 0 && try < 5; try++ {
-		ask(t, port, "client", "pause", "1500", "all")
-		answered := make(chan error, looks)
-		for _, key := range keys {
-			c.LookUp(key, func(_ router.Ref, err error) { answered <- err })
-		}
-		for range looks {
-			if err := <-answered; err == router.ErrDown {
-				refused++
-			}
-		}
+	for range cluster.MaxAsked {
+		look()
 	}
-	require.Positive(t, refused)
-	require.Less(t, refused, looks, "some had room")
+	require.Empty(t, answers, "there is room")
+	look()
+	require.Equal(t, router.ErrDown, <-answers)
+
+	work()
+	for range cluster.MaxAsked {
+		require.Equal(t, router.ErrUnknown, <-answers)
+	}
+	look()
+	require.Equal(t, router.ErrUnknown, <-answers, "there is room again")
 }

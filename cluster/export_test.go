@@ -1,0 +1,19 @@
+package cluster
+
+// MaxAsked is maxAsked.
+const MaxAsked = maxAsked
+
+// OpenIdle is Open for a node that is taken to be in reach, but whose workers do
+// nothing before work is called. It has no lease.
+func OpenIdle(config Config) (c *Cluster, work func(), err error) {
+	if c, err = Open(config); err != nil {
+		return nil, nil, err
+	}
+	c.up.Store(true)
+	c.ears.all.Store(true)
+	return c, func() {
+		for _, w := range c.workers {
+			c.wg.Go(w.run)
+		}
+	}, nil
+}
