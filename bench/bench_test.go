@@ -93,7 +93,7 @@ func TestTLSTargets(t *testing.T) {
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel()
 			var server faulty
-			s := measured(t, server.serve(t, true), "--insecure", "--scenarios", scenario, "--relay-pairs", "5", "--pairs", "20")
+			s := measured(t, server.serve(t, true), "--timeout", "10s", "--insecure", "--scenarios", scenario, "--relay-pairs", "5", "--pairs", "20")
 			require.Empty(t, s.Errors, "%v", s.Notes)
 			require.Positive(t, s.Operations)
 		})
@@ -101,7 +101,7 @@ func TestTLSTargets(t *testing.T) {
 	t.Run("a certificate that nobody vouches for", func(t *testing.T) {
 		t.Parallel()
 		var server faulty
-		s := measured(t, server.serve(t, true), "--scenarios", "churn", "--pairs", "2")
+		s := measured(t, server.serve(t, true), "--timeout", "10s", "--scenarios", "churn", "--pairs", "2")
 		// Once to open, and once to see whether the key is free again.
 		require.Equal(t, map[string]int64{"connect": 2}, s.Errors)
 	})
