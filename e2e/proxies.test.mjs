@@ -178,7 +178,7 @@ async function keepsAlive(t, url) {
   const comments = new Promise((resolve) => {
     answer.setEncoding('utf8').on('data', (part) => {
       text += part
-      if (/^event: auth\ndata: \S+\n\n:\n\n:\n\n/.test(text)) resolve()
+      if (/^event: auth\ndata: \S+\n\n: \n\n: \n\n/.test(text)) resolve()
     })
   })
   await deadline(comments, () => `two comments after:\n${text}`, 5000)
