@@ -96,21 +96,27 @@ func (m *measurement) errors(d *wire.Outcome) {
 // that did not send it, so nobody else can. When the drivers were stopped, there
 // was no time for the last ones to arrive.
 func (m *measurement) lost() {
-	var sent, arrived int64
+	sent, whole := m.sum(func(o *wire.Outcome) int64 { return o.Sent })
+	arrived, _ := m.sum(func(o *wire.Outcome) int64 { return o.Arrived })
+	if n := sent - arrived; whole && n > 0 {
+		m.fault("lost", n)
+		m.note("%s of %s messages were sent and never arrived.", humanize.Comma(n), humanize.Comma(sent))
+	}
+}
+
+// sum adds up a figure of all drivers. It is not whole if one has no outcome, or was
+// stopped before its end.
+func (m *measurement) sum(figure func(*wire.Outcome) int64) (total int64, whole bool) {
 	for _, d := range m.fleet.drivers {
 		switch {
 		case d.idle:
 		case d.outcome == nil || d.outcome.Stopped:
-			return
+			return 0, false
 		default:
-			sent += d.outcome.Sent
-			arrived += d.outcome.Arrived
+			total += figure(d.outcome)
 		}
 	}
-	if n := sent - arrived; n > 0 {
-		m.fault("lost", n)
-		m.note("%s of %s messages were sent and never arrived.", humanize.Comma(n), humanize.Comma(sent))
-	}
+	return total, true
 }
 
 // undone counts what was asked for and neither came about nor failed. A relay has
@@ -119,17 +125,8 @@ func (m *measurement) undone() {
 	if m.kind == wire.Relay || m.kind == wire.HotKey {
 		return
 	}
-	var over int64
-	for _, d := range m.fleet.drivers {
-		switch {
-		case d.idle:
-		case d.outcome == nil || d.outcome.Stopped:
-			return
-		default:
-			over += d.outcome.Tick.Operations + d.outcome.Failed
-		}
-	}
-	if n := int64(m.pairs) - over; n > 0 {
+	over, whole := m.sum(func(o *wire.Outcome) int64 { return o.Tick.Operations + o.Failed })
+	if n := int64(m.pairs) - over; whole && n > 0 {
 		m.fault("not done", n)
 		m.note("Of %s %ss, %s were never begun or have no end.", comma(m.pairs), m.operation, humanize.Comma(n))
 	}
