@@ -154,10 +154,13 @@ func (c *crew) rest(talk func() error, part func()) (err error) {
 	if !c.paused {
 		return nil
 	}
-	c.mu.Unlock()
-	if err = talk(); err != nil {
-		part()
+	try := func() {
+		if err = talk(); err != nil {
+			part()
+		}
 	}
+	c.mu.Unlock()
+	try()
 	c.mu.Lock()
 	c.resting++
 	if err == nil {
@@ -169,9 +172,7 @@ func (c *crew) rest(talk func() error, part func()) (err error) {
 		time.Sleep(300 * time.Millisecond)
 		wasWhole := err == nil
 		if wasWhole {
-			if err = talk(); err != nil {
-				part()
-			}
+			try()
 		}
 		c.mu.Lock()
 		if wasWhole && err != nil {
