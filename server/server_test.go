@@ -284,21 +284,23 @@ func nothingIsLeft(t *testing.T, s *server.Server, ways []func(int)) {
 	require.NoError(t, s.Check())
 }
 
+// crowd connects n clients, which say nothing and are closed with the test.
+func crowd(t *testing.T, s *server.Server, n int) (conns []net.Conn) {
+	t.Helper()
+	for range n {
+		c, err := net.Dial("tcp", s.Addr().String())
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		conns = append(conns, c)
+	}
+	return conns
+}
+
 func TestConnectionsDoNotCostGoroutines(t *testing.T) {
 	s := start(t, config(t))
 	runtime.GC()
-	var conns []net.Conn
-	defer func() {
-		for _, c := range conns {
-			_ = c.Close()
-		}
-	}()
 	goroutines := runtime.NumGoroutine()
-	for range 500 {
-		c, err := net.Dial("tcp", s.Addr().String())
-		require.NoError(t, err)
-		conns = append(conns, c)
-	}
+	crowd(t, s, 500)
 	require.Eventually(t, func() bool { return s.Connections() == 500 }, patience, time.Millisecond)
 	// Others have some now and then: the runtime, the test itself.
 	require.LessOrEqual(t, runtime.NumGoroutine(), goroutines+10)

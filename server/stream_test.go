@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"io"
-	"net"
 	"runtime"
 	"testing"
 	"time"
@@ -14,19 +13,10 @@ import (
 func TestStreamsDoNotCostGoroutines(t *testing.T) {
 	s := start(t, config(t))
 	runtime.GC()
-	var conns []net.Conn
-	defer func() {
-		for _, c := range conns {
-			_ = c.Close()
-		}
-	}()
 	goroutines := runtime.NumGoroutine()
-	for range 300 {
-		c, err := net.Dial("tcp", s.Addr().String())
-		require.NoError(t, err)
-		conns = append(conns, c)
+	for _, c := range crowd(t, s, 300) {
 		require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
-		_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n")
+		_, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n")
 		require.NoError(t, err)
 		_, err = io.ReadFull(c, make([]byte, len("HTTP/1.1 200 OK\r\n")))
 		require.NoError(t, err)
