@@ -314,20 +314,19 @@ for (const transport of ['websocket', 'sse']) {
     })
 
     test('a server that is killed and started again', async (t) => {
-      const first = await start(t)
-      const { port } = new URL(first.url)
-      const opener = await open(first.url, 'again', common)
+      const server = await start(t)
+      const opener = await open(server.url, 'again', common)
       t.after(() => opener.close())
-      const joining = await join(first.url, 'again', common)
+      const joining = await join(server.url, 'again', common)
       const lost = event(opener, 'statechange')
-      first.kill('SIGKILL')
+      server.kill('SIGKILL')
       await assert.rejects(next(joining), failed('CONNECTION_LOST', 1006))
       await lost
-      await first.ended()
-      const second = await start(t, '--port', port)
+      await server.ended()
+      await server.again()
       await event(opener, 'statechange')
       assert.equal(opener.state, 'open')
-      const there = await join(second.url, 'again', common)
+      const there = await join(server.url, 'again', common)
       there.send('found')
       const here = await next(opener)
       assert.equal(await next(here), 'found')
@@ -335,8 +334,8 @@ for (const transport of ['websocket', 'sse']) {
       assert.equal(await next(there), 'back')
       opener.close()
 
-      const staying = await open(second.url, 'no', { ...common, reconnect: false })
-      second.kill('SIGTERM')
+      const staying = await open(server.url, 'no', { ...common, reconnect: false })
+      server.kill('SIGTERM')
       await assert.rejects(next(staying), failed('GOING_AWAY', 1001))
     })
 
@@ -344,9 +343,8 @@ for (const transport of ['websocket', 'sse']) {
       // Joinings are faster back than their Openers, which looks like guessing. Each
       // pair echoes almost as fast as it can, which may be more than the usual rate.
       const flags = ['--max-guesses', '0', '--rate', '0']
-      let server = await start(t, ...flags)
-      const { url } = server
-      const pairs = Array.from({ length: 30 }, (_, i) => new EchoPair(url, `pair ${i}`, common))
+      const server = await start(t, ...flags)
+      const pairs = Array.from({ length: 30 }, (_, i) => new EchoPair(server.url, `pair ${i}`, common))
       t.after(() => pairs.forEach((pair) => pair.stop()))
       const runs = Promise.all(pairs.map((pair) => pair.run()))
       const talk = (messages) => {
@@ -365,7 +363,7 @@ for (const transport of ['websocket', 'sse']) {
       for (let round = 1; round <= 2; round++) {
         server.kill('SIGKILL')
         await server.ended()
-        server = await start(t, '--port', new URL(url).port, ...flags)
+        await server.again()
         await talk(20)
         assert.ok(pairs.every((pair) => pair.joins > round), `${pairs.map((pair) => pair.joins)}`)
       }

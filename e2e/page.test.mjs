@@ -31,6 +31,16 @@ async function makeRoom(page) {
   return page.getByLabel(/^Open this link/).inputValue()
 }
 
+// roundTrips waits until page has shown three times how long there and back takes.
+const roundTrips = (page) =>
+  page.locator('#people').evaluate(
+    (people) =>
+      new Promise((resolve) => {
+        let left = 3
+        new MutationObserver(() => --left || resolve()).observe(people, { childList: true })
+      }),
+  )
+
 async function say(page, text) {
   await page.getByLabel('Message', { exact: true }).fill(text)
   await page.getByLabel('Message', { exact: true }).press('Enter')
@@ -217,27 +227,47 @@ test('a reload takes the room over, and so does another tab', async (t) => {
 })
 
 test('the server is stopped, and started again', async (t) => {
-  const first = await start(t)
-  const host = await visit(t, browser, first.url, lost)
+  const server = await start(t)
+  const host = await visit(t, browser, server.url, lost)
   const link = await makeRoom(host)
   const guest = await visit(t, browser, link, lost)
   await sees(guest, 'Connected with the host, directly.')
-  const late = await visit(t, browser, first.url, lost)
-  first.kill('SIGTERM')
+  const late = await visit(t, browser, server.url, lost)
+  server.kill('SIGTERM')
   await problem(host, 'The server is gone')
   await say(guest, 'we do not need it')
   await sees(host, 'we do not need it')
-  await first.ended()
+  await server.ended()
   await late.getByPlaceholder('link or name of the room').fill(link)
   await button(late, 'Join').click()
   await problem(late, 'The server cannot be reached')
-  await start(t, '--port', new URL(first.url).port)
+  await roundTrips(host)
+  await problem(host, 'The server is gone')
+  await server.again()
   await noProblem(host)
   await button(late, 'Try again').click()
   await sees(late, 'Connected with the host, directly.')
   await say(host, 'welcome')
   await sees(late, 'welcome')
   await sees(guest, 'welcome')
+})
+
+test('what went wrong with one guest stays in sight beside another', async (t) => {
+  const server = await start(t)
+  const host = await visit(t, browser, server.url)
+  const link = await makeRoom(host)
+  await visit(t, browser, link)
+  await sees(host, 'Connected with 1 guest, directly.')
+  const hasty = await dial(t, server)
+  await hasty.join(new URLSearchParams(new URL(link).hash.slice(1)).get('room'))
+  hasty.send({ data: {} })
+  await sees(host, 'Guest 2')
+  hasty.drop()
+  await problem(host, 'Guest 2 left before you were connected')
+  await roundTrips(host)
+  await problem(host, 'Guest 2 left before you were connected')
+  await visit(t, browser, link)
+  await noProblem(host)
 })
 
 test('a room that has no room for more', async (t) => {

@@ -111,6 +111,19 @@ class Server {
   over = false
 
   constructor(flags) {
+    this.flags = flags
+    this.#run(flags)
+  }
+
+  // again runs a server that has ended once more, on the port that it had.
+  async again() {
+    this.over = false
+    this.#run([...this.flags, '--port', new URL(this.url).port])
+    await deadline(this.listening, () => `the server to listen again:\n${this.log}`)
+  }
+
+  #run(flags) {
+    this.log = ''
     this.process = spawn(binary, flags, { stdio: ['ignore', 'ignore', 'pipe'] })
     running.add(this)
     this.exit = once(this.process, 'exit').then(([code, signal]) => {

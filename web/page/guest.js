@@ -33,6 +33,7 @@ export class Guest {
       })
       this.#show.signaling('done')
       this.#show.direct('yes')
+      this.#show.connected()
       this.#show.people([{ name: 'Host' }])
     } catch (error) {
       if (signal.aborted) return

@@ -82,6 +82,7 @@ export class Host {
       guest.talk.say({ you: name })
       this.#note(`${name} is here`)
       this.#guests.set(name, guest)
+      this.#show.connected()
     } catch (error) {
       if (!signal.aborted) this.#show.problem(error, name)
     }

@@ -55,17 +55,19 @@ function enter(key, via) {
 function showOf(isPresent) {
   const show = {
     signaling(now) {
-      const before = state.signaling
       state.signaling = now
       if (now === 'reconnecting') showProblem({ name: 'RECONNECTING', message: 'trying again' })
-      else if (before === 'reconnecting' && now === 'open') hideProblem()
+      else if (now === 'open') hideProblem()
       if (now === 'done') messages.note('Connected. From here on you talk directly, so this page has left the server.')
       drawState()
     },
     direct(now) {
-      if (now === 'yes') hideProblem()
       if (state.direct !== 'yes' || now !== 'trying') state.direct = now
       drawState()
+    },
+    // One more is connected directly. What is wrong with the server still is.
+    connected() {
+      if (['open', 'done'].includes(state.signaling)) hideProblem()
     },
     people(people) {
       state.people = people
