@@ -19,9 +19,9 @@ const (
 // stop ends all connections: no new ones, 1001 to each in the course of drain, and
 // what is not gone stopTimeout later is cut off.
 func (s *Server) stop() {
+	s.leaving.Store(true)
 	stats := s.router.Stats()
 	s.log.Info("stopping", "connections", s.admitted.Load(), "keys", stats.Keys, "drain", s.drain)
-	s.leaving.Store(true)
 	s.router.Stopping()
 	s.onEveryLoop((*worker).stopAccepting)
 	s.sendAway()
