@@ -144,6 +144,30 @@ test('candidates that come before the offer are kept for it', async (t) => {
   assert.equal(answer, '1: early')
 })
 
+for (const transport of ['websocket', 'sse']) {
+  test(`an error of the one who watches is reported and stops nothing: ${transport}`, async (t) => {
+    const { url } = await start(t)
+    const page = await visit(t, browser, url)
+    const { got, errors } = await page.evaluate(async (transport) => {
+      const { join, open } = await import('/sigver.js')
+      const errors = []
+      addEventListener('error', (event) => {
+        event.preventDefault()
+        errors.push(event.error.message)
+      })
+      const trace = (direction) => {
+        throw new Error(`mine, ${direction}`)
+      }
+      const opener = await open('/', 'watched', { transport, trace })
+      const there = await join('/', 'watched', { transport })
+      there.send('through')
+      for await (const here of opener) for await (const got of here) return { got, errors }
+    }, transport)
+    assert.equal(got, 'through')
+    assert.deepEqual(errors, ['mine, out', 'mine, in', 'mine, in'])
+  })
+}
+
 test('what goes wrong on the way has a name', async (t) => {
   const { url } = await start(t)
   const page = await visit(t, browser, url)

@@ -254,7 +254,46 @@ for (const transport of ['websocket', 'sse']) {
       t.after(() => server.close() && server.closeAllConnections())
       await once(server.listen(0, '127.0.0.1'), 'listening')
       const url = `ws://127.0.0.1:${server.address().port}`
-      await assert.rejects(open(url, 'key', { ...common, timeout: 2000 }), failed('TIMEOUT', 0))
+      await assert.rejects(open(url, 'key', { ...common, timeout: 5000 }), failed('TIMEOUT', 0))
+    })
+
+    test('what nobody takes is kept up to a limit', async (t) => {
+      const { url } = await start(t, '--rate', '0')
+      const { opener, here, there } = await both(t, url, 'unread')
+      const ended = event(here, 'close')
+      for (let i = 0; i <= 1000; i++) there.send(i)
+      await ended
+      failed('UNREAD', 0)(here.error)
+      for (let i = 0; i < 1000; i++) assert.equal(await next(here), i)
+      await assert.rejects(next(here), failed('UNREAD', 0))
+      const other = await join(url, 'unread', common)
+      t.after(() => other.close())
+      other.send('the key is still there')
+      assert.equal(await next(await next(opener)), 'the key is still there')
+    })
+
+    test('accepted and ended in one breath', async (t) => {
+      let stream
+      const server = http.createServer((request, response) => {
+        if (request.method === 'POST') {
+          stream.end('data: {"isKeyOk":true}\n\nevent: close\ndata: {"code":4011,"reason":"KEY_UNKNOWN: gone"}\n\n')
+          return response.end()
+        }
+        stream = response
+        response.writeHead(200, { 'Content-Type': 'text/event-stream' }).write('event: auth\ndata: t\n\n')
+      })
+      new WebSocketServer({ server }).on('connection', (socket) =>
+        socket.once('message', () => {
+          socket.send('{"isKeyOk":true}')
+          socket.close(4011, 'KEY_UNKNOWN: gone')
+        }),
+      )
+      t.after(() => server.close() && server.closeAllConnections())
+      await once(server.listen(0, '127.0.0.1'), 'listening')
+      const over = new AbortController()
+      const there = await join(`ws://127.0.0.1:${server.address().port}`, 'key', { ...common, signal: over.signal })
+      await assert.rejects(next(there), failed('KEY_UNKNOWN', 4011))
+      assert.equal(getEventListeners(over.signal, 'abort').length, 0, 'nothing listens any more')
     })
 
     test('something else than a sigver server', async (t) => {
@@ -294,14 +333,16 @@ for (const transport of ['websocket', 'sse']) {
         way.cut()
         await event(opener, 'statechange')
         assert.equal(opener.state, 'reconnecting')
-        here.send('while it is away')
-        here.send('and another')
+        const words = ['while it is away']
+        here.send(words)
+        words[0] = 'and another' // the first is sent as it was
+        here.send(words)
         there.send('meanwhile')
         way.up()
         await event(opener, 'statechange')
         assert.deepEqual(states, ['reconnecting', 'open'])
-        assert.equal(await next(there), 'while it is away')
-        assert.equal(await next(there), 'and another')
+        assert.deepEqual(await next(there), ['while it is away'])
+        assert.deepEqual(await next(there), ['and another'])
         there.send('after')
         // What the server sent into the cut connection is lost.
         const got = await next(here)
@@ -323,8 +364,9 @@ for (const transport of ['websocket', 'sse']) {
       await assert.rejects(next(joining), failed('CONNECTION_LOST', 1006))
       await lost
       await server.ended()
+      const back = event(opener, 'statechange')
       await server.again()
-      await event(opener, 'statechange')
+      await back
       assert.equal(opener.state, 'open')
       const there = await join(server.url, 'again', common)
       there.send('found')
@@ -459,7 +501,8 @@ for (const transport of ['websocket', 'sse']) {
         socket.send('{"isKeyOk":true}')
         socket.close(1001)
       })
-      if (transport === 'websocket') server.on('upgrade', (_, socket) => socket.on('close', second.gone))
+      // Nobody else reads what has not been accepted, and so sees its end.
+      if (transport === 'websocket') server.on('upgrade', (_, socket) => dials === 2 && socket.on('end', second.gone).on('close', second.gone).resume())
       t.after(() => server.close() && server.closeAllConnections())
       await once(server.listen(0, '127.0.0.1'), 'listening')
       const opener = await open(`ws://127.0.0.1:${server.address().port}`, 'key', common)

@@ -40,12 +40,14 @@ test('the server has the same files', async (t) => {
 
 const right = `
 import { SigverError, accept, connect, eventParser, join, open } from 'sigver-client'
-import type { Json, Link, Opener, OpenOptions, Peer, PeerOptions, SignalingOptions, Transport } from 'sigver-client'
+import type { JoiningEvent, Json, Link, Opener, OpenOptions, Peer, PeerOptions, SignalingOptions, Transport } from 'sigver-client'
 
+declare const peerConnection: RTCPeerConnection
 const options: OpenOptions = { transport: 'sse', token: 't', reconnect: false, signal: AbortSignal.timeout(1), timeout: 5 }
 const opener: Opener = await open(new URL('wss://x'), 'key', options)
 opener.addEventListener('joining', ({ link }) => link.send({ a: [1, null, 'x'] }))
 opener.addEventListener('statechange', () => console.log(opener.state === 'reconnecting', opener.error?.code))
+opener.removeEventListener('joining', ({ link }: JoiningEvent) => console.log(link))
 for await (const link of opener) {
   const peer: Peer = await accept(link, { prepare: (connection) => connection.addTransceiver('audio') && undefined })
   peer.channel.send('x')
@@ -57,6 +59,8 @@ for await (const link of opener) {
 }
 const link: Link = await join('/', 'key', { trace: (direction: 'in' | 'out', message) => console.log(direction, message) })
 link.addEventListener('message', ({ data }) => console.log(data))
+link.removeEventListener('message', ({ data }: MessageEvent<Json>) => console.log(data))
+link.send({ description: peerConnection.localDescription?.toJSON() })
 const transport: Transport = link.transport
 const { connection, close }: Peer = await connect(link, { label: 'x', channelOptions: { ordered: false } } satisfies PeerOptions)
 const error = new SigverError('NAME', 'why', 4000)
@@ -70,7 +74,7 @@ const wrong = [
   `import { open } from 'sigver-client'; open('/', 5)`,
   `import { open } from 'sigver-client'; open('/', 'key', { transport: 'pigeon' })`,
   `import { join } from 'sigver-client'; join('/', 'key', { token: 'x' })`,
-  `import { join } from 'sigver-client'; (await join('/', 'key')).send(() => 1)`,
+  `import { join } from 'sigver-client'; (await join('/', 'key')).send()`,
   `import { Link } from 'sigver-client'; new Link()`,
   `import { nothing } from 'sigver-client'`,
 ]

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { launch, visit } from './browser.mjs'
-import { start } from './sigver.mjs'
+import { dial, start } from './sigver.mjs'
 
 let browser
 before(async () => (browser = await launch()))
@@ -19,6 +19,7 @@ const here = (code, url) =>
     .replaceAll('https://signal.example.org', url.replace('ws', 'http'))
     .replaceAll('ws://127.0.0.1:8000', url)
     .replace("'sigver-client'", "'/sigver.js'")
+    .replace(/, (500|1000)\)/g, (_, time) => `, ${5 * time})`) // of a person at a quiet machine
 
 for (const file of ['README.md', 'web/README.md']) {
   test(`${file}: both sides of an application`, async (t) => {
@@ -27,15 +28,23 @@ for (const file of ['README.md', 'web/README.md']) {
     const said = []
     for (const code of [opener, joining]) {
       assert.ok(code.split('\n').length < 15)
-      const page = await visit(t, browser, url, { bypassCSP: true })
+      const page = await visit(t, browser, url, { bypassCSP: true, expected: [/left before it was connected/] })
       page.on('console', (message) => said.push(message.text()))
       // One line more, to know when the key is there.
       await page.addScriptTag({ type: 'module', content: here(code, url).replace('for await', 'window.ready = true\nfor await') })
       if (code === opener) await page.waitForFunction(() => window.ready)
     }
-    const end = Date.now() + 10_000
+    const end = Date.now() + 20_000
     while (said.length === 0 && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20))
     assert.deepEqual(said, ['hello'])
+
+    // Anybody may join and leave again, and the application goes on.
+    const stranger = await dial(t, { url })
+    await stranger.join('our key')
+    stranger.send({ data: 'nothing' })
+    stranger.drop()
+    while (said.length === 1 && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20))
+    assert.match(said[1] ?? 'nothing', /^SigverError|^PEER_LEFT/)
   })
 }
 

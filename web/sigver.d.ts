@@ -73,6 +73,8 @@ export class Opener extends EventTarget implements AsyncIterable<Link> {
   [Symbol.asyncIterator](): AsyncIterator<Link>
   addEventListener(type: 'joining', listener: Listener<this, JoiningEvent>, options?: boolean | AddEventListenerOptions): void
   addEventListener(type: 'statechange', listener: Listener<this, Event>, options?: boolean | AddEventListenerOptions): void
+  removeEventListener(type: 'joining', listener: Listener<this, JoiningEvent>, options?: boolean | EventListenerOptions): void
+  removeEventListener(type: 'statechange', listener: Listener<this, Event>, options?: boolean | EventListenerOptions): void
 }
 
 /** Somebody has joined and sent a first message. */
@@ -83,9 +85,10 @@ export class JoiningEvent extends Event {
 
 /**
  * The way through the server to one other client. Iterate it, or listen to `message`, to get what
- * that one sends; what comes earlier is kept. Descriptions and candidates do not come to who iterates
- * while `connect` or `accept` is at work with them. The iteration ends when the Link is closed or the other
- * side has left, and throws what else has ended it.
+ * that one sends; what comes earlier is kept, up to 1000 messages, with one more of which the Link is
+ * closed: UNREAD. Descriptions and candidates do not come to who iterates while `connect` or `accept` is
+ * at work with them. The iteration ends when the Link is closed or the other side has left, and throws
+ * what else has ended it.
  */
 export class Link extends EventTarget implements AsyncIterable<Json> {
   private constructor()
@@ -100,15 +103,18 @@ export class Link extends EventTarget implements AsyncIterable<Json> {
    * 1000 messages wait, and then go out by and by, as the server's usual limits of the rate allow.
    * A Joining that has left meanwhile is noticed when something is sent to it.
    *
+   * @param data whatever JSON.stringify takes.
    * @throws SigverError: CLOSED or what has closed the Link, CONNECTION_LOST if too many messages wait.
    * @throws TypeError if data has no JSON form.
    */
-  send(data: Json): void
+  send(data: unknown): void
   /** Ends a Joining's connection, after what was sent before. An Opener hears no more of the Joining. */
   close(): void
   [Symbol.asyncIterator](): AsyncIterator<Json>
   addEventListener(type: 'message', listener: Listener<this, MessageEvent<Json>>, options?: boolean | AddEventListenerOptions): void
   addEventListener(type: 'close', listener: Listener<this, Event>, options?: boolean | AddEventListenerOptions): void
+  removeEventListener(type: 'message', listener: Listener<this, MessageEvent<Json>>, options?: boolean | EventListenerOptions): void
+  removeEventListener(type: 'close', listener: Listener<this, Event>, options?: boolean | EventListenerOptions): void
 }
 
 export interface PeerOptions {
@@ -146,13 +152,16 @@ export interface Peer {
  */
 export function connect(link: Link, options?: PeerOptions): Promise<Peer>
 
-/** The Opener's half: answers the offer. Otherwise like `connect`. */
+/**
+ * The Opener's half: answers the offer. The Link stays open for what else there is to say through the
+ * server, and is closed when it fails. Otherwise like `connect`.
+ */
 export function accept(link: Link, options?: PeerOptions): Promise<Peer>
 
 /**
  * What went wrong: name and code of the server's close, such as KEY_EXISTS and 4010. With code 0 it
  * is one of this library's own: UNREACHABLE, TIMEOUT, ICE_FAILED, PEER_LEFT, UNSUPPORTED, CLOSED,
- * CONNECTION_LOST, BAD_KEY, BAD_TOKEN.
+ * UNREAD, CONNECTION_LOST, BAD_KEY, BAD_TOKEN.
  */
 export class SigverError extends Error {
   constructor(name: string, message: string, code?: number)

@@ -2,11 +2,11 @@
 // server, and are then connected by WebRTC. One module for browsers and Node.js,
 // without dependencies. What the server says and expects is in docs/PROTOCOL.md.
 //
-//   Opener:   for await (const link of await open(url, key)) accept(link).then(…)
+//   Opener:   for await (const link of await open(url, key)) accept(link).then(…, …)
 //   Joining:  const { channel } = await connect(await join(url, key))
 
 const LONGEST = 512 // code points of a key or a token
-const MOST_WAITING = 1000 // messages that an Opener keeps while it reconnects
+const MOST_WAITING = 1000 // messages that an Opener keeps while it reconnects, and a Link until somebody takes them
 const AT_ONCE = 250 // of these that it sends in one go, half of what a server lets it
 const BREATH = 2500 // milliseconds from one go to the next, which a server allows as many in
 const LINGER = 1000 // milliseconds for what is under way when an event stream ends
@@ -55,12 +55,12 @@ export async function join(url, key, options = {}) {
     send: (data) => wire.send({ data }),
     close: () => wire.close(),
   })
-  wire.listen({
+  link.addEventListener('close', () => dialer.end())
+  wire.listen({ // and may be at its end
     message: ({ data }) => data !== undefined && link[GIVE](data),
     close: (error) => link[END](error.code === 1000 ? null : error),
   })
   dialer.onabort(() => link.close())
-  link.addEventListener('close', () => dialer.end())
   return link
 }
 
@@ -69,6 +69,7 @@ const INSIDE = Symbol('inside')
 const GIVE = Symbol('give')
 const TAKE = Symbol('take')
 const END = Symbol('end')
+const OVERFLOW = Symbol('overflow')
 
 // Source is something that brings things one after the other, to event listeners
 // if there are any, and else to whoever iterates. Until then they are kept. What
@@ -135,6 +136,7 @@ class Source extends EventTarget {
     else if (this.#hasListeners()) this.#kept.push(thing)
     else if (taken) return
     else if (this.#waiting.length > 0) this.#waiting.shift().resolve({ value: thing, done: false })
+    else if (this.#kept.length >= MOST_WAITING && this[OVERFLOW]) this[OVERFLOW]()
     else this.#kept.push(thing)
   }
 
@@ -194,6 +196,12 @@ export class Link extends Source {
     if (this.#state === 'closed') return
     this.#way.close()
     this[END](null)
+  }
+
+  // Whoever takes nothing is not made to keep all that somebody else sends.
+  [OVERFLOW]() {
+    this.#way.close()
+    this[END](new SigverError('UNREAD', 'too many messages came that nobody took'))
   }
 
   [END](error) {
@@ -298,7 +306,7 @@ export class Opener extends Source {
     if (this.#state === 'open' && this.#waiting.length === 0) {
       this.#wire.send(message)
     } else if (this.#waiting.length < MOST_WAITING) {
-      this.#waiting.push(message)
+      this.#waiting.push(JSON.parse(JSON.stringify(message))) // as it is now
     } else {
       throw new SigverError('CONNECTION_LOST', 'the server was not reached, and too many messages wait for it')
     }
@@ -512,7 +520,7 @@ class Wire {
 
   send(message) {
     if (this.#closed) return
-    this.#trace?.('out', message)
+    this.#show('out', message)
     this.#way.send(JSON.stringify(message))
   }
 
@@ -527,6 +535,17 @@ class Wire {
     this.#way?.close()
   }
 
+  // An error of the one who watches is reported as a listener's is, and stops nothing.
+  #show(direction, message) {
+    try {
+      this.#trace?.(direction, message)
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error
+      })
+    }
+  }
+
   #receive(text) {
     if (this.#closed) return
     const message = parse(text)
@@ -534,7 +553,7 @@ class Wire {
       this.#way.close()
       return this.#end(new SigverError('PROTOCOL_ERROR', 'what answered is no sigver server', 1002))
     }
-    this.#trace?.('in', message)
+    this.#show('in', message)
     if ('isKeyOk' in message || !this.#on.open) this.#on.message(message)
     else this.#kept.push(message) // right behind the acceptance
   }

@@ -5,7 +5,7 @@ export function openerCode(server, key) {
 
 const opener = await open('${server}', ${quote(key)})
 for await (const link of opener) {
-  accept(link).then(({ channel }) => channel.send('hello'))
+  accept(link).then(({ channel }) => channel.send('hello')).catch(console.error)
 }`
 }
 
