@@ -55,7 +55,7 @@ const messages = (page) => page.locator('#messages li').evaluateAll((entries) =>
 
 // waitFor fails with what got shows instead.
 async function waitFor(page, got, want) {
-  const end = Date.now() + 10_000
+  const end = Date.now() + 20_000
   for (;;) {
     try {
       return assert.deepEqual(await got(page), want)
@@ -69,7 +69,6 @@ async function waitFor(page, got, want) {
 for (const via of ['WebSocket', 'Server-Sent Events']) {
   test(`a room, a link, a chat: ${via}`, async (t) => {
     const { url } = await start(t)
-    const begun = Date.now()
     const open = async () => {
       const page = await visit(t, browser, url, wide)
       page.sockets = 0
@@ -77,10 +76,10 @@ for (const via of ['WebSocket', 'Server-Sent Events']) {
       if (via !== 'WebSocket') await page.getByText(via).click()
       return page
     }
-    const host = await open()
+    const [host, guest] = [await open(), await open()]
+    const begun = Date.now()
     const link = await makeRoom(host)
     assert.match(link, /#room=[a-z]+-[a-z]+-\d{4}$/)
-    const guest = await open()
     // With the switch as it is: a link in the address would be a new beginning.
     await guest.getByPlaceholder('link or name of the room').fill(link)
     await button(guest, 'Join').click()
@@ -89,6 +88,7 @@ for (const via of ['WebSocket', 'Server-Sent Events']) {
     assert.ok(Date.now() - begun < 10_000, 'within ten seconds')
     assert.deepEqual([host.sockets, guest.sockets], via === 'WebSocket' ? [1, 1] : [0, 0])
 
+    await sees(guest, 'You are Guest 1')
     await say(guest, 'hello from the other side')
     await sees(host, 'hello from the other side')
     await say(host, '<b>hello</b>')
@@ -146,6 +146,17 @@ for (const via of ['WebSocket', 'Server-Sent Events']) {
     await problem(guest, 'Nobody is in this room')
   })
 }
+
+test('two tabs of one browser', async (t) => {
+  const { url } = await start(t)
+  const host = await visit(t, browser, url)
+  await makeRoom(host)
+  const opened = host.context().waitForEvent('page')
+  await host.getByRole('link', { name: 'Open it in another tab' }).click()
+  await sees(await opened, 'Connected with the host, directly.')
+  await sees(host, 'Connected with 1 guest, directly.')
+  await noProblem(host)
+})
 
 test('the switch while there are guests: they stay, and others come', async (t) => {
   const { url } = await start(t)
@@ -224,6 +235,9 @@ test('a reload takes the room over, and so does another tab', async (t) => {
   await sees(host, /KEY_TAKEN_OVER \(4012\)/)
   await button(host, 'Try again').click()
   await problem(copy, 'This room went on in another tab')
+  await noProblem(host)
+  await say(host, 'nobody has to go')
+  await sees(guest, 'nobody has to go')
 })
 
 test('the server is stopped, and started again', async (t) => {
@@ -329,8 +343,42 @@ test('strange names are names like others', async (t) => {
   assert.equal(await host.evaluate(() => document.documentElement.scrollWidth), 360)
   const guest = await visit(t, browser, await host.getByLabel(/^Open this link/).inputValue())
   await sees(guest, 'Connected with the host, directly.')
-  await guest.goto(`${url.replace('ws', 'http')}/#room=${'x'.repeat(600)}`)
-  await problem(guest, 'This is no name for a room')
+  for (const long of ['x', 'ü']) {
+    await guest.goto(`${url.replace('ws', 'http')}/#room=${long.repeat(600)}`)
+    await problem(guest, 'This is no name for a room')
+  }
+})
+
+test('a name whose link fits into no QR code', async (t) => {
+  const { url } = await start(t)
+  const host = await visit(t, browser, url)
+  await host.getByPlaceholder('link or name of the room').fill('🎈'.repeat(512))
+  await button(host, 'Open').click()
+  await sees(host, 'Waiting for somebody to open the link.')
+  await host.getByRole('img', { name: 'The link as a QR code' }).waitFor({ state: 'hidden' })
+  const guest = await visit(t, browser, await host.getByLabel(/^Open this link/).inputValue())
+  await sees(guest, 'Connected with the host, directly.')
+  await button(host, 'Leave').click()
+  await host.getByText('Server-Sent Events').click()
+  const link = await makeRoom(host)
+  await host.getByRole('img', { name: 'The link as a QR code' }).waitFor()
+  assert.match(link, /#room=/)
+})
+
+test('a stranger who says odd things disturbs nobody', async (t) => {
+  const server = await start(t)
+  const host = await visit(t, browser, server.url)
+  await host.getByText('Server-Sent Events').click()
+  const link = await makeRoom(host)
+  const odd = await dial(t, server)
+  await odd.join(new URLSearchParams(new URL(link).hash.slice(1)).get('room'))
+  const data = [null, 5, [], {}, { candidate: 7 }, { candidate: {} }, { candidate: { candidate: null } }, { candidate: { candidate: { x: [] } } }]
+  for (const one of data) odd.send({ data: one })
+  await waitFor(host, (page) => page.locator('#messages li.in').count(), 1 + data.length)
+  const guest = await visit(t, browser, link)
+  await sees(guest, 'Connected with the host, directly.')
+  assert.equal(await host.locator('#messages li.out').count() > 1, true)
+  await host.locator('#picture[data-signaling=open]').waitFor()
 })
 
 test('link, copy button and QR code say the same', async (t) => {

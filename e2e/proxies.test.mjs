@@ -181,7 +181,7 @@ async function keepsAlive(t, url) {
       if (/^event: auth\ndata: \S+\n\n: \n\n: \n\n/.test(text)) resolve()
     })
   })
-  await deadline(comments, () => `two comments after:\n${text}`, 5000)
+  await deadline(comments, () => `two comments after:\n${text}`)
 }
 
 // countsAddresses checks that a client is known by its address, whatever it says.

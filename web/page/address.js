@@ -16,5 +16,8 @@ export function addressOf(key, via) {
   return address.href
 }
 
+/** Whether this address means another machine to each machine (RFC 6761 §6.3, RFC 1122 §3.2.1.3). */
+export const isLocal = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(location.hostname)
+
 /** The server is where the page comes from. */
 export const server = new URL('.', location.href).href

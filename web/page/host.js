@@ -11,6 +11,7 @@ export class Host {
   #signaling = null // the AbortController of the present connection to the server
   #names = new Map() // of guests, by their id at the server
   #guests = new Map() // name -> { talk, roundTrip }
+  #trying = 0 // guests that are being connected
 
   constructor(url, key, options, show) {
     this.key = key
@@ -63,9 +64,11 @@ export class Host {
   async #welcome(link) {
     const name = this.#nameOf(link.id)
     const { signal } = this.#over
-    this.#show.direct('trying')
+    this.#trying++
+    this.#count()
     try {
       const peer = await accept(link, { signal })
+      link.close() // all else goes directly
       const guest = {}
       guest.talk = new Talk(peer, {
         message: ({ text }) => typeof text === 'string' && this.#said(name, text),
@@ -86,13 +89,14 @@ export class Host {
     } catch (error) {
       if (!signal.aborted) this.#show.problem(error, name)
     }
+    this.#trying--
     this.#count()
   }
 
   #count() {
     if (this.#over.signal.aborted) return
     const people = Array.from(this.#guests, ([name, { roundTrip }]) => ({ name, roundTrip }))
-    this.#show.direct(people.length > 0 ? 'yes' : 'no')
+    this.#show.direct(people.length > 0 ? 'yes' : this.#trying > 0 ? 'trying' : 'no')
     this.#show.people(people)
   }
 

@@ -74,8 +74,8 @@ function meaning(direction, message, other, asked) {
 }
 
 // place is the address in a candidate-attribute (RFC 8839 §5.1).
-function place(candidate = '') {
-  const [, , protocol, , address, port, , type] = candidate.split(' ')
+function place(candidate) {
+  const [, , protocol, , address, port, , type] = String(candidate ?? '').split(' ')
   if (!address) return 'nowhere else'
   const kinds = { host: 'its own', srflx: 'seen by a STUN server', prflx: 'seen by the peer', relay: 'of a TURN server' }
   const shown = address.endsWith('.local') ? 'a hidden local address' : `${address.includes(':') ? `[${address}]` : address}:${port}`

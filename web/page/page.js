@@ -1,6 +1,6 @@
 // The page: it reads the address, is a host or a guest accordingly, and shows
 // what happens.
-import { addressOf, readAddress, server } from './address.js'
+import { addressOf, isLocal, readAddress, server } from './address.js'
 import { Guest } from './guest.js'
 import { Host } from './host.js'
 import { Messages } from './messages.js'
@@ -42,7 +42,10 @@ function enter(key, via) {
   $('talk').hidden = true
   $('chat').replaceChildren()
   $('link').value = $('another-tab').href = link
-  $('qr').replaceChildren(qrCode(link))
+  const code = qrCode(link)
+  $('qr').replaceChildren(code ?? '')
+  $('qr').hidden = code === null
+  $('only-here').hidden = !isLocal
   const show = showOf(() => room === entered)
   const entered = state.host
     ? new Host(server, key, { transport: via, token }, show)
@@ -57,12 +60,12 @@ function showOf(isPresent) {
     signaling(now) {
       state.signaling = now
       if (now === 'reconnecting') showProblem({ name: 'RECONNECTING', message: 'trying again' })
-      else if (now === 'open') hideProblem()
+      else if (now === 'connecting' || now === 'open') hideProblem()
       if (now === 'done') messages.note('Connected. From here on you talk directly, so this page has left the server.')
       drawState()
     },
     direct(now) {
-      if (state.direct !== 'yes' || now !== 'trying') state.direct = now
+      state.direct = now
       drawState()
     },
     // One more is connected directly. What is wrong with the server still is.
@@ -75,7 +78,11 @@ function showOf(isPresent) {
     },
     message: (direction, message, other) => messages.add(direction, message, other),
     chat: addToChat,
-    problem: showProblem,
+    // What is wrong with the server stays in sight, whatever else there is.
+    problem(error, who) {
+      if (who && state.signaling !== 'open') noteProblem(explainProblem(error, who))
+      else showProblem(error, who)
+    },
   }
   return Object.fromEntries(Object.entries(show).map(([name, call]) => [name, (...args) => isPresent() && call(...args)]))
 }
@@ -133,7 +140,8 @@ function addToChat({ who, text, note, mine }) {
 }
 
 function showProblem(error, who) {
-  const { title, advice, actions, code } = explainProblem(error, who)
+  const problem = explainProblem(error, who)
+  const { title, advice, actions, code } = problem
   const [heading] = $('problem').getElementsByTagName('h2')
   const [words, codeLine] = $('problem').getElementsByTagName('p')
   heading.textContent = title
@@ -141,6 +149,10 @@ function showProblem(error, who) {
   codeLine.textContent = code
   $('problem').querySelector('.actions').replaceChildren(...(who ? [] : actions.map(actionButton)))
   $('problem').hidden = false
+  noteProblem(problem)
+}
+
+function noteProblem({ title, code }) {
   messages.note(`${title}. ${code}`)
 }
 
@@ -151,7 +163,7 @@ function hideProblem() {
 function actionButton(action) {
   const { key } = readAddress()
   const [text, act] = {
-    again: ['Try again', arrive],
+    again: ['Try again', signalAgain],
     another: ['Make another room', () => (mine.forget(key), makeRoom(randomName()))],
     join: ['Join theirs', () => (mine.forget(key), arrive())],
     own: ['Open it yourself', () => makeRoom(key)],
@@ -159,6 +171,12 @@ function actionButton(action) {
   const button = Object.assign(document.createElement('button'), { type: 'button', textContent: text })
   button.addEventListener('click', act)
   return button
+}
+
+// Whoever is connected directly stays so: that does not need the server.
+function signalAgain() {
+  if (room && state.direct === 'yes') room.use?.(via())
+  else arrive()
 }
 
 function makeRoom(key) {
@@ -219,11 +237,9 @@ $('copy').addEventListener('click', async () => {
 
 $('clear').addEventListener('click', () => messages.clear())
 
-// Whoever is connected directly stays so: that does not need the server.
 $('via').addEventListener('change', () => {
   history.replaceState(null, '', addressOf(readAddress().key, via()))
-  if (state.direct !== 'yes') arrive()
-  else room.use?.(via())
+  signalAgain()
 })
 
 addEventListener('hashchange', arrive)

@@ -31,6 +31,7 @@ export class Talk {
   }
 
   #receive(text) {
+    if (!this.#on) return // arrived before the end, and comes after it
     let message
     try {
       message = JSON.parse(text)
