@@ -126,7 +126,7 @@ func (o *options) clusterSpecs() []spec {
 // costOfANode says what being one of a cluster costs a server whose clients are
 // all its own.
 func costOfANode(alone, node *report.Scenario) string {
-	ratio := cpuOf(node) / cpuOf(alone)
+	ratio := node.CPUMicros() / alone.CPUMicros()
 	return fmt.Sprintf("CPU per %s in ratio to a server alone: %.3f. At most %.0f %% more: %s.",
 		node.Operation, ratio, 100*atMost, yes(ratio <= 1+atMost))
 }

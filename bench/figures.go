@@ -251,7 +251,7 @@ func remark(r *report.Result) {
 		}
 		text := fmt.Sprintf("CPU per %s: %s %.2f µs", s.Operation, driver, s.DriverCPU/s.Rate*1e6)
 		if r.Server.Local {
-			text += fmt.Sprintf(", the server %.2f µs", s.UserMicros+s.SystemMicros)
+			text += fmt.Sprintf(", the server %.2f µs", s.CPUMicros())
 		}
 		s.Notes = append(s.Notes, text+".")
 	}

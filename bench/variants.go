@@ -44,7 +44,7 @@ func (o *options) benchLoops(ctx context.Context) (sound bool, err error) {
 	v.verdict = func(first, other *report.Scenario) string {
 		rate := other.Rate / first.Rate
 		return fmt.Sprintf("In ratio to %s: rate %.3f, CPU per %s %.3f. Slower by %.0f %% at most: %s.",
-			name, rate, other.Operation, cpuOf(other)/cpuOf(first), 100*atMost, yes(rate >= 1-atMost))
+			name, rate, other.Operation, other.CPUMicros()/first.CPUMicros(), 100*atMost, yes(rate >= 1-atMost))
 	}
 	return o.benchVariants(ctx, v)
 }
@@ -68,14 +68,11 @@ func (o *options) benchVariants(ctx context.Context, v variants) (sound bool, er
 func (v *variants) judge(first, other *report.Result) {
 	for i := range min(len(first.Scenarios), len(other.Scenarios)) {
 		a, b := &first.Scenarios[i], &other.Scenarios[i]
-		if a.Name == b.Name && a.Rate > 0 && cpuOf(a) > 0 {
+		if a.Name == b.Name && a.Rate > 0 && a.CPUMicros() > 0 {
 			b.Notes = append(b.Notes, v.verdict(a, b))
 		}
 	}
 }
-
-// cpuOf returns the CPU time of the server for an operation, in microseconds.
-func cpuOf(s *report.Scenario) float64 { return s.UserMicros + s.SystemMicros }
 
 func yes(is bool) string {
 	if is {

@@ -47,8 +47,7 @@ var (
 		return s.Latency.P99, s.Latency.Count > 0
 	}}
 	figureCPU = figure{"CPU per operation", false, duration, func(s *Scenario) (float64, bool) {
-		cpu := s.UserMicros + s.SystemMicros
-		return cpu, cpu > 0
+		return s.CPUMicros(), s.CPUMicros() > 0
 	}}
 	figureEach = figure{"bytes per connection", false, each, func(s *Scenario) (float64, bool) {
 		return s.BytesPerConnection, s.BytesPerConnection > 0

@@ -113,7 +113,7 @@ func (s *Scenario) tiles() []pageFact {
 	// A figure and its unit stay on one line.
 	whole := func(s string) string { return strings.ReplaceAll(s, " ", "\u00a0") }
 	tile("CPU per "+s.operation()+": "+whole(duration(s.UserMicros)+" user")+" + "+whole(duration(s.SystemMicros)+" system"),
-		duration(s.UserMicros+s.SystemMicros), s.UserMicros+s.SystemMicros > 0)
+		duration(s.CPUMicros()), s.CPUMicros() > 0)
 	tile("resident, peak", size(float64(s.Resident.Peak)), s.Resident.Peak > 0)
 	tile("per connection", each(s.BytesPerConnection), s.BytesPerConnection > 0)
 	return all

@@ -8,7 +8,8 @@ import (
 
 // Medians makes one result of several rounds against the same server: each of
 // its figures is the median of that figure over the rounds that know it, so the
-// figures of one scenario need not be of one round. Errors are added up and the notes of all are
+// figures of one scenario need not be of one round. User and system CPU are parts
+// of the median of both together. Errors are added up and the notes of all are
 // kept, so that a fault of one round is not hidden by the others. Samples and the
 // points of the latency are of the round whose rate is the median, the lower one
 // of an even number. A scenario that a round lacks, because it was stopped, is of
@@ -80,10 +81,12 @@ func medianScenario(rounds []*Scenario) Scenario {
 		Max:    of(func(s *Scenario) float64 { return s.Latency.Max }),
 		Points: slices.Clone(middle.Latency.Points),
 	}
-	// The share of the kernel, or the other, may be nothing.
-	cpu := keep(rounds, func(s *Scenario) bool { return s.UserMicros+s.SystemMicros > 0 })
-	m.UserMicros = middleOf(cpu, func(s *Scenario) float64 { return s.UserMicros })
-	m.SystemMicros = middleOf(cpu, func(s *Scenario) float64 { return s.SystemMicros })
+	// CPU per operation is what servers are compared by, so it is the sum that is the
+	// median, and divided by the median share of the kernel, which may be nothing.
+	cpu := keep(rounds, func(s *Scenario) bool { return s.CPUMicros() > 0 })
+	total := middleOf(cpu, (*Scenario).CPUMicros)
+	m.SystemMicros = total * middleOf(cpu, func(s *Scenario) float64 { return s.SystemMicros / s.CPUMicros() })
+	m.UserMicros = total - m.SystemMicros
 	m.ServerCPU = of(func(s *Scenario) float64 { return s.ServerCPU })
 	m.DriverCPU = of(func(s *Scenario) float64 { return s.DriverCPU })
 	m.Resident = Memory{

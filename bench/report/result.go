@@ -73,6 +73,9 @@ type Scenario struct {
 	Samples []Sample `json:"samples,omitempty"`
 }
 
+// CPUMicros is the server's CPU per operation, user and system together.
+func (s *Scenario) CPUMicros() float64 { return s.UserMicros + s.SystemMicros }
+
 // Latency is a distribution of times in microseconds. A Count of 0 means that
 // nothing was timed.
 type Latency struct {

@@ -54,10 +54,10 @@ var summary = []column{
 	latencyColumn("p99.9", func(l *Latency) float64 { return l.P999 }),
 	latencyColumn("max", func(l *Latency) float64 { return l.Max }),
 	{head: "CPU/op\nuser", cell: func(s *Scenario) string {
-		return unless(s.UserMicros+s.SystemMicros == 0, func() string { return duration(s.UserMicros) })
+		return unless(s.CPUMicros() == 0, func() string { return duration(s.UserMicros) })
 	}},
 	{head: "CPU/op\nsystem", cell: func(s *Scenario) string {
-		return unless(s.UserMicros+s.SystemMicros == 0, func() string { return duration(s.SystemMicros) })
+		return unless(s.CPUMicros() == 0, func() string { return duration(s.SystemMicros) })
 	}},
 	{head: "CPU\nserver", spare: 1, cell: func(s *Scenario) string {
 		return unless(s.ServerCPU == 0, func() string { return percent(s.ServerCPU) })
