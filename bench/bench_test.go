@@ -166,13 +166,23 @@ func TestAServerThatDoesNotStart(t *testing.T) {
 }
 
 func TestAServerThatDiesOnTheWay(t *testing.T) {
-	var server faulty
-	script := "echo " + server.serve(t, false) + "; sleep 0.3; echo alas; exit 7"
 	o := optionsOf(t, "--scenarios", "relay", "--relay-pairs", "2", "--duration", "1h")
-	r, err := o.measureAll(t.Context(), o.program(report.Server{Name: "mortal"}, "/bin/sh", "-c", script), "test", o.specs())
+	r, err := o.measureAll(t.Context(), scripted(t, o, "mortal", "echo URL; sleep 0.3; echo alas; exit 7"), "test", o.specs())
 	require.ErrorContains(t, err, "the server died: exit status 7")
 	require.ErrorContains(t, err, "alas")
 	require.Len(t, r.Scenarios, 1)
+}
+
+// A crash at the very end is one.
+func TestAServerThatEndsBadly(t *testing.T) {
+	o := optionsOf(t, "--scenarios", "churn")
+	r, err := o.measureAll(t.Context(), scripted(t, o, "weak", untilAsked(7)), "test", o.specs())
+	require.ErrorContains(t, err, "the server did not end as it should: exit status 7")
+	require.ErrorContains(t, err, "alas")
+	require.Len(t, r.Scenarios, 1)
+	require.Positive(t, r.Scenarios[0].Operations)
+	require.Empty(t, r.Scenarios[0].Errors)
+	require.Equal(t, []string{"The server did not end as it should."}, r.Scenarios[0].Invalid)
 }
 
 func TestMistakesAreNamed(t *testing.T) {

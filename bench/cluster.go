@@ -24,7 +24,7 @@ func (o *options) benchCluster(ctx context.Context) (sound bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer e.Stop()
+	defer func() { _ = e.Stop() }()
 	alone, clean, err := o.sigver(ctx)
 	if err != nil {
 		return false, err

@@ -43,7 +43,7 @@ func startEngine(ctx context.Context) (*engine, error) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	p.Stop()
+	_ = p.Stop()
 	return nil, ctx.Err()
 }
 

@@ -136,7 +136,7 @@ func (f *fleet) end() {
 		select {
 		case <-m.Done():
 		case <-time.After(2 * time.Second):
-			m.Stop()
+			_ = m.Stop() // its outcome is there, or why there is none
 		}
 	}
 }

@@ -74,12 +74,21 @@ type mark struct {
 }
 
 // measure runs one scenario.
-func (o *options) measure(ctx context.Context, s *subject, sp spec) (*report.Scenario, error) {
+func (o *options) measure(ctx context.Context, s *subject, sp spec) (result *report.Scenario, err error) {
 	server, err := s.start(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer server.end()
+	defer func() {
+		ended := server.end()
+		if ended == nil || errors.Is(err, errDied) { // which is told already
+			return
+		}
+		if result != nil {
+			result.Invalid = append(result.Invalid, "The server did not end as it should.")
+		}
+		err = errors.Join(err, ended)
+	}()
 	drivers, err := startFleet(ctx, o.drivers, o.driverCores, o.patience)
 	if err != nil {
 		return nil, err
@@ -141,7 +150,9 @@ func (m *measurement) drive() error {
 	if err != nil {
 		return err
 	}
-	m.checkLeft(before)
+	if err := m.checkLeft(before); err != nil {
+		return err
+	}
 	m.result.Resident.After = m.resident()
 	return nil
 }
@@ -286,7 +297,9 @@ func (m *measurement) driveChurn(sockets int) error {
 		return err
 	}
 	m.to = m.mark()
-	m.checkLeft(sockets)
+	if err := m.checkLeft(sockets); err != nil {
+		return err
+	}
 	if err := m.fleet.tell(wire.Command{Next: true}); err != nil {
 		return err
 	}
@@ -295,20 +308,24 @@ func (m *measurement) driveChurn(sockets int) error {
 
 // checkLeft gives the server time to close the sockets of clients that have
 // left, and counts those that it does not close. Of a server that others may use too
-// nothing is known.
-func (m *measurement) checkLeft(before int) {
+// nothing is known. One that has died has none left, but no good end either.
+func (m *measurement) checkLeft(before int) error {
 	if m.server.died == nil {
-		return
+		return nil
 	}
 	left := 0
 	for deadline := time.Now().Add(leftPatience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		now, err := m.server.pids.sockets()
-		if left = now - before; err != nil || left <= 0 {
-			return
+		if err != nil {
+			return err
+		}
+		if left = now - before; left <= 0 {
+			return nil
 		}
 	}
 	m.fault("left behind", int64(left))
 	m.note("The server still has %d sockets open %s after everybody left.", left, leftPatience)
+	return nil
 }
 
 func (m *measurement) fault(kind string, n int64) {

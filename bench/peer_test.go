@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,20 +55,26 @@ func TestAPeerThatIsNotThere(t *testing.T) {
 	require.Contains(t, o.leftOut[0], "node is left out: there is no Node.js")
 }
 
-// scripted is a subject that serves what a faulty server does until its time is over.
-func scripted(t *testing.T, o *options, name, then string) *subject {
+// scripted is a subject that is a script, for which a faulty server serves at URL.
+func scripted(t *testing.T, o *options, name, script string) *subject {
 	t.Helper()
 	var server faulty
-	return o.program(report.Server{Name: name}, "/bin/sh", "-c", "echo "+server.serve(t, false)+"; "+then)
+	return o.program(report.Server{Name: name}, "/bin/sh", "-c", strings.Replace(script, "URL", server.serve(t, false), 1))
+}
+
+// untilAsked is a script that ends when it is asked to, with that status.
+func untilAsked(status int) string {
+	return fmt.Sprintf("trap 'kill $!; echo alas; exit %d' TERM; sleep 60 & echo URL; wait", status)
 }
 
 // A round that ends in an error is shown, and makes the run fail.
 func TestARoundThatEndsEarlyIsShown(t *testing.T) {
+	t.Parallel()
 	o := optionsOf(t, "--scenarios", "relay", "--relay-pairs", "2", "--duration", "700ms", "--rounds", "2")
 	o.leftOut = []string{"somebody is left out."}
 	var out bytes.Buffer
 	o.out = &out
-	subjects := []*subject{scripted(t, o, "steady", "exec sleep 60"), scripted(t, o, "mortal", "sleep 0.4; exit 7")}
+	subjects := []*subject{scripted(t, o, "steady", untilAsked(0)), scripted(t, o, "mortal", "echo URL; sleep 0.4; exit 7")}
 	_, err := o.benchRounds(t.Context(), subjects, o.specs())
 	require.ErrorContains(t, err, "the server died")
 	r, err := report.ReadJSON(o.path("test-mortal") + ".json")

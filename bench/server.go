@@ -41,9 +41,11 @@ type instance struct {
 	loops  int // of all nodes; 0: one for each core
 	beside processes
 	died   <-chan struct{} // of the first node; nil: it is not ours
-	end    func()          // ends it
-	last   func() error    // why it died
+	end    func() error    // ends it, and says if that was no good end
+	last   func() error    // why it died, an errDied
 }
+
+var errDied = errors.New("the server died")
 
 // processes are those of a server whose figures can be read; none if they cannot.
 type processes []int
@@ -74,7 +76,7 @@ func (all processes) sockets() (sum int, err error) {
 
 func (s *subject) start(ctx context.Context) (*instance, error) {
 	if s.launch == nil {
-		there := &instance{urls: []string{s.about.Target}, loops: s.loops, end: func() {}}
+		there := &instance{urls: []string{s.about.Target}, loops: s.loops, end: func() error { return nil }}
 		if s.pid != 0 {
 			there.pids = processes{s.pid}
 		}
@@ -82,18 +84,23 @@ func (s *subject) start(ctx context.Context) (*instance, error) {
 	}
 	all := &instance{beside: s.beside}
 	var running []*proc.Server
-	all.end = func() {
+	all.end = func() error {
+		errs := make([]error, len(running))
 		var leaving sync.WaitGroup
-		for _, p := range running {
-			leaving.Go(p.Stop)
+		for i, p := range running {
+			leaving.Go(func() {
+				if err := p.Stop(); err != nil {
+					errs[i] = fmt.Errorf("the server did not end as it should: %w%s", err, p.LastWords())
+				}
+			})
 		}
 		leaving.Wait()
+		return errors.Join(errs...)
 	}
 	for range max(1, s.nodes) {
 		p, err := s.launch(ctx)
 		if err != nil {
-			all.end()
-			return nil, err
+			return nil, errors.Join(err, all.end())
 		}
 		running = append(running, p)
 		all.urls = append(all.urls, p.URL)
@@ -103,7 +110,7 @@ func (s *subject) start(ctx context.Context) (*instance, error) {
 	first := running[0]
 	s.about.Target = first.URL
 	all.died = first.Done()
-	all.last = func() error { return fmt.Errorf("the server died: %w%s", first.Err(), first.LastWords()) }
+	all.last = func() error { return fmt.Errorf("%w: %w%s", errDied, first.Err(), first.LastWords()) }
 	return all, nil
 }
 

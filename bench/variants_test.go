@@ -18,7 +18,7 @@ func TestVariantsTakeTurns(t *testing.T) {
 		o := optionsOf(t, "--scenarios", "relay", "--relay-pairs", "1", "--drivers", "1", "--rounds", "3", "--duration", "10ms", "--warm-up", "1ms")
 		var messages bytes.Buffer
 		o.messages = &messages
-		subjects := []*subject{scripted(t, o, "a", "exec sleep 60"), scripted(t, o, "b", "exec sleep 60")}
+		subjects := []*subject{scripted(t, o, "a", untilAsked(0)), scripted(t, o, "b", untilAsked(0))}
 		medians, err := o.inRounds(t.Context(), subjects, o.specs(), back)
 		require.NoError(t, err)
 		require.Len(t, medians, 2)

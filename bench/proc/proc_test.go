@@ -59,6 +59,9 @@ func TestKernelIsReadable(t *testing.T) {
 	require.NotEmpty(t, m.LocalPorts)
 }
 
+// untilAsked begins a script that ends, at its last wait, as a server should.
+const untilAsked = "trap 'kill $!; exit 0' TERM; sleep 60 & "
+
 // Programs log their URL in different ways, to either stream.
 func TestServerTellsItsURL(t *testing.T) {
 	for script, want := range map[string]string{
@@ -66,11 +69,11 @@ func TestServerTellsItsURL(t *testing.T) {
 		`echo 'level=INFO msg="listening" url=ws://[::1]:81 loops=2' >&2`: "ws://[::1]:81",
 		`echo '{"url":"wss://a.example:9"}'`:                              "wss://a.example:9",
 	} {
-		cmd := exec.Command("sh", "-c", script+"; exec sleep 60")
+		cmd := exec.Command("sh", "-c", untilAsked+script+"; wait")
 		s, err := proc.Serve(t.Context(), cmd, nil)
 		require.NoError(t, err)
 		require.Equal(t, want, s.URL)
-		s.Stop()
+		require.NoError(t, s.Stop())
 		<-s.Done()
 	}
 }
@@ -81,10 +84,25 @@ func TestServerThatEndsSaysWhy(t *testing.T) {
 	require.ErrorContains(t, err, "no such luck")
 }
 
+func TestStopTellsOfABadEnd(t *testing.T) {
+	for script, says := range map[string]string{
+		"echo ws://127.0.0.1:1; exec sleep 60":                                "signal: terminated",
+		"trap 'kill $!; exit 7' TERM; sleep 60 & echo ws://127.0.0.1:1; wait": "exit status 7",
+	} {
+		s, err := proc.Serve(t.Context(), exec.Command("sh", "-c", script), nil)
+		require.NoError(t, err)
+		require.ErrorContains(t, s.Stop(), says)
+	}
+	s, err := proc.Serve(t.Context(), exec.Command("sh", "-c", "echo ws://127.0.0.1:1; exit 0"), nil)
+	require.NoError(t, err)
+	<-s.Done()
+	require.ErrorContains(t, s.Stop(), "had ended before it was asked to: exit status 0")
+}
+
 func TestPinnedProcessSeesItsCoresOnly(t *testing.T) {
 	s, err := proc.Serve(t.Context(), exec.Command("sh", "-c", "echo ws://127.0.0.1:$(nproc); exec sleep 60"), proc.Cores{0})
 	require.NoError(t, err)
-	defer s.Stop()
+	defer func() { _ = s.Stop() }()
 	require.Equal(t, "ws://127.0.0.1:1", s.URL)
 
 	var own unix.CPUSet

@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// grace is how long a process may take to end when it is asked to.
-const grace = 3 * time.Second
+// grace is how long a process may take to end when it is asked to: more than the
+// 10 s over which sigver sends clients away that are still there.
+const grace = 15 * time.Second
 
 // Process is one that this program has started. It does not get the signals of
 // the terminal, and dies with this program.
@@ -56,16 +57,27 @@ func (p *Process) Err() error {
 	return p.err
 }
 
-// Stop asks the process to end, and makes it if it does not.
-func (p *Process) Stop() {
-	// Signals to a process that has ended fail, and that is all right.
+// Stop asks the process to end, and makes it if it does not. It returns an error if
+// the process had ended before, or does not end with status 0.
+func (p *Process) Stop() error {
+	select {
+	case <-p.done:
+		return fmt.Errorf("it had ended before it was asked to: %w", p.Err())
+	default:
+	}
+	// Fails if it has ended a moment ago, which its status tells.
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
 	case <-time.After(grace):
 		_ = p.cmd.Process.Kill()
 		<-p.done
+		return fmt.Errorf("it did not end within %s", grace)
 	}
+	if errors.Is(p.err, exec.ErrWaitDelay) {
+		return nil // a child has kept its streams; the status was 0
+	}
+	return p.err
 }
 
 // Server is a process that has told its URL.
@@ -100,7 +112,7 @@ func Serve(ctx context.Context, cmd *exec.Cmd, cores Cores) (*Server, error) {
 	case <-time.After(15 * time.Second):
 		err = errors.New("no URL within 15 seconds")
 	}
-	p.Stop()
+	_ = p.Stop() // it is no use anyway
 	return nil, fmt.Errorf("%s did not start: %w%s", cmd.Path, err, s.LastWords())
 }
 
