@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sigver/bench/proc"
 	"sigver/bench/report"
 	"sigver/bench/wire"
 )
@@ -40,6 +41,36 @@ func TestWhatIsNotDoneIsAFault(t *testing.T) {
 	require.Empty(t, concluded(t, ten, half, stopped).Errors)
 	require.Equal(t, map[string]int64{"not done": 5}, concluded(t, ten, half, nothing).Errors)
 	require.Empty(t, concluded(t, spec{kind: wire.Relay, pairs: 10}, half, half).Errors)
+}
+
+// Between a driver's counting and the coordinator's looking at the clock a busy
+// machine may let time pass, which is neither more load nor less work for it.
+func TestRelaysAreCountedInTheDriversOwnTime(t *testing.T) {
+	driver := func(operations int64, seconds float64) *member {
+		end := wire.Tick{Operations: operations, Seconds: seconds + 5} // when all have left
+		return &member{
+			halted: wire.Tick{Operations: operations, Seconds: seconds},
+			tick:   end, outcome: &wire.Outcome{Tick: end},
+		}
+	}
+	began := time.Now()
+	m := &measurement{
+		spec: spec{kind: wire.Relay, operation: "relay"}, o: optionsOf(t), ctx: t.Context(), server: &instance{pids: processes{1}},
+		fleet: &fleet{drivers: []*member{driver(440, 2.2), driver(200, 2)}},
+		began: began, result: new(report.Scenario),
+		from: mark{at: began, drivers: make([]time.Duration, 2)},
+		to:   mark{at: began.Add(1500 * time.Millisecond), server: proc.CPU{Total: 750 * time.Millisecond}, drivers: make([]time.Duration, 2)},
+	}
+	require.NoError(t, m.conclude())
+	require.EqualValues(t, 640, m.result.Operations)
+	require.InDelta(t, 300, m.result.Rate, 1e-6)
+	require.InDelta(t, 640.0/300, m.result.Seconds, 1e-6)
+	require.InDelta(t, 0.5, m.result.ServerCPU, 1e-6)
+	require.InDelta(t, 0.5/300*1e6, m.result.CPUMicros(), 1e-6)
+
+	// A driver that was stopped has not been halted.
+	stopped := &member{tick: wire.Tick{Operations: 100, Seconds: 1}}
+	require.Equal(t, stopped.tick, stopped.counted())
 }
 
 // Every driver that has pairs may have one at once.

@@ -132,33 +132,55 @@ func (m *measurement) undone() {
 	}
 }
 
-// rates divides.
+// rates divides. CPU is that of the span between the two marks. Operations are of
+// that span too where there is a number of them to be done, all of it between the
+// marks. Those of a relay are of the spans in which its drivers counted, which begin
+// a little before the first mark and end a little after the second one: their rate
+// is that of the drivers' own seconds, and CPU per operation is CPU per second
+// divided by that rate.
 func (m *measurement) rates() {
 	r := m.result
 	if m.from.at.IsZero() || !m.to.at.After(m.from.at) {
 		return
 	}
-	r.Seconds = m.to.at.Sub(m.from.at).Seconds()
-	r.Rate = float64(r.Operations) / r.Seconds
+	span := m.to.at.Sub(m.from.at).Seconds()
+	r.Seconds, r.Rate = span, float64(r.Operations)/span
+	if rate := m.relayRate(); rate > 0 {
+		r.Seconds, r.Rate = float64(r.Operations)/rate, rate
+	}
 	used := m.to.server.Sub(m.from.server)
 	if m.server.pids != nil {
-		r.ServerCPU = used.Total.Seconds() / r.Seconds
+		r.ServerCPU = used.Total.Seconds() / span
 	}
 	var drivers time.Duration
 	for i, end := range m.to.drivers {
 		spent := end - m.from.drivers[i]
 		drivers += spent
-		r.DriverCPU = max(r.DriverCPU, spent.Seconds()/r.Seconds)
+		r.DriverCPU = max(r.DriverCPU, spent.Seconds()/span)
 	}
 	if r.Operations == 0 {
 		return
 	}
-	per := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) / float64(r.Operations) }
+	per := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) / span / r.Rate }
 	r.UserMicros, r.SystemMicros = per(used.User()), per(used.System())
-	m.crowded(drivers.Seconds() / r.Seconds)
+	m.crowded(drivers.Seconds() / span)
 	if m.server.pids != nil {
-		m.disturbed((m.to.machine - m.from.machine - used.Total - drivers).Seconds() / r.Seconds)
+		m.disturbed((m.to.machine - m.from.machine - used.Total - drivers).Seconds() / span)
 	}
+}
+
+// relayRate returns what the drivers of a relay have counted in a second, or 0 if
+// it is none.
+func (m *measurement) relayRate() (rate float64) {
+	if m.kind != wire.Relay && m.kind != wire.HotKey {
+		return 0
+	}
+	for _, d := range m.fleet.drivers {
+		if counted := d.counted(); !d.idle && counted.Seconds > 0 {
+			rate += float64(counted.Operations) / counted.Seconds
+		}
+	}
+	return rate
 }
 
 // crowded sees whether the drivers had room to do their work. A rate that was set

@@ -35,7 +35,7 @@ type member struct {
 	rate    float64       // operations per second between the last two
 	reports int64         // phases that it has reached, and plans that are done
 	phase   string        // the last that it reached
-	at      wire.Tick     // what it said then
+	halted  wire.Tick     // what it said when a relay was over; zero: it has not been
 	outcome *wire.Outcome // nil: not done
 	idle    bool          // it has no plan
 }
@@ -145,7 +145,7 @@ func (f *fleet) end() {
 func (f *fleet) run(plans []wire.Plan) error {
 	for i := range plans {
 		m := f.drivers[i]
-		m.tick, m.at, m.rate, m.phase, m.outcome, m.idle = wire.Tick{}, wire.Tick{}, 0, "", nil, false
+		m.tick, m.halted, m.rate, m.phase, m.outcome, m.idle = wire.Tick{}, wire.Tick{}, 0, "", nil, false
 		if err := m.out.Write(wire.Command{Run: &plans[i]}); err != nil {
 			return err
 		}
@@ -183,7 +183,9 @@ func (r *memberReport) heed() error {
 		m.entered(*r.report.Tick)
 	case r.report.Reached != nil:
 		m.reports++
-		m.phase, m.at = r.report.Reached.Name, r.report.Reached.Tick
+		if m.phase = r.report.Reached.Name; m.phase == wire.Halted {
+			m.halted = r.report.Reached.Tick
+		}
 	case r.report.Done != nil:
 		m.reports++
 		m.outcome = r.report.Done
@@ -199,6 +201,15 @@ func (m *member) entered(t wire.Tick) {
 		m.rate = max(0, t.Progress-m.tick.Progress) / span
 	}
 	m.tick = t
+}
+
+// counted returns the operations of a relay and the seconds in which they were
+// counted: until it was over, or the driver had to stop.
+func (m *member) counted() wire.Tick {
+	if m.halted.Seconds > 0 {
+		return m.halted
+	}
+	return m.tick
 }
 
 // all says whether every driver at work has reached the phase or is done.

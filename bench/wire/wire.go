@@ -32,7 +32,7 @@ const (
 const (
 	Connected = "connected" // idle, relay, hotkey: everybody is where the load begins
 	Measuring = "measuring" // relay, hotkey: the warm-up is over, figures count from here
-	Halted    = "halted"    // relay, hotkey: nobody sends any more
+	Halted    = "halted"    // relay, hotkey: nobody sends any more, and figures are whole
 	Left      = "left"      // churn: everybody has left
 )
 
