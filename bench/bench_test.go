@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 func optionsOf(t *testing.T, args ...string) *options {
 	t.Helper()
 	o, err := parse(append([]string{
-		"--pairs", "50", "--drivers", "2", "--in-flight", "8", "--timeout", "2s", "--settle", "500ms",
-		"--duration", "200ms", "--warm-up", "50ms", "--quiet", "100ms", "--results", t.TempDir(), "--name", "test",
+		"--pairs", "50", "--drivers", "2", "--in-flight", "8", "--timeout", "10s", "--settle", "2s",
+		"--duration", "1s", "--warm-up", "50ms", "--quiet", "100ms", "--results", t.TempDir(), "--name", "test",
 	}, args...))
 	require.NoError(t, err)
 	o.out, o.messages = io.Discard, io.Discard
@@ -57,8 +57,8 @@ func measured(t *testing.T, target string, args ...string) *report.Scenario {
 }
 
 func TestLatencyShowsADelay(t *testing.T) {
-	server := faulty{fault: "delay", after: 40}
-	s := measured(t, server.serve(t, false), "--scenarios", "relay", "--relay-pairs", "2", "--warm-up", "1ms", "--duration", "600ms")
+	server := faulty{fault: "delay", after: 400}
+	s := measured(t, server.serve(t, false), "--scenarios", "relay", "--relay-pairs", "2", "--warm-up", "1ms", "--duration", "2s")
 	require.Empty(t, s.Errors)
 	require.Equal(t, 1, server.made)
 	require.GreaterOrEqual(t, s.Latency.Max, float64(delay.Microseconds()))
@@ -93,7 +93,7 @@ func TestTLSTargets(t *testing.T) {
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel()
 			var server faulty
-			s := measured(t, server.serve(t, true), "--timeout", "10s", "--insecure", "--scenarios", scenario, "--relay-pairs", "5", "--pairs", "20")
+			s := measured(t, server.serve(t, true), "--insecure", "--scenarios", scenario, "--relay-pairs", "5", "--pairs", "20")
 			require.Empty(t, s.Errors, "%v", s.Notes)
 			require.Positive(t, s.Operations)
 		})
@@ -101,7 +101,7 @@ func TestTLSTargets(t *testing.T) {
 	t.Run("a certificate that nobody vouches for", func(t *testing.T) {
 		t.Parallel()
 		var server faulty
-		s := measured(t, server.serve(t, true), "--timeout", "10s", "--scenarios", "churn", "--pairs", "2")
+		s := measured(t, server.serve(t, true), "--scenarios", "churn", "--pairs", "2")
 		// Once to open, and once to see whether the key is free again.
 		require.Equal(t, map[string]int64{"connect": 2}, s.Errors)
 	})
@@ -116,6 +116,7 @@ func TestNobodyAtTheTarget(t *testing.T) {
 
 // The whole program against the server of this tree.
 func TestEveryScenarioOfTheRealServer(t *testing.T) {
+	t.Parallel()
 	o := optionsOf(t, "--scenarios", "idle,relay,sessions,sessions-open,churn,hotkey", "--rate", "100", "--hot", "20")
 	var table bytes.Buffer
 	o.out = &table
@@ -145,12 +146,21 @@ func TestEveryScenarioOfTheRealServer(t *testing.T) {
 }
 
 func TestInterruptedRunTellsWhatItHas(t *testing.T) {
-	var server faulty
+	t.Parallel()
+	server := faulty{fault: "count", after: 5000, met: make(chan struct{})}
 	o := optionsOf(t, "--target", server.serve(t, false), "--scenarios", "relay,sessions", "--relay-pairs", "2", "--duration", "1h")
 	s, err := o.remote()
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	go func() {
+		select {
+		case <-server.met:
+			time.Sleep(time.Second) // until the warm-up is over too
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	r, err := o.measureAll(ctx, s, "test", o.specs())
 	require.ErrorIs(t, err, errStopped)
 	require.Len(t, r.Scenarios, 1)

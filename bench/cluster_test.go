@@ -16,6 +16,7 @@ import (
 // A small cluster does everything without an error, joins of one node do not ask
 // the engine, and those of two ask it once.
 func TestACluster(t *testing.T) {
+	t.Parallel()
 	o := optionsOf(t, "--nodes", "2", "--rounds", "1")
 	var out bytes.Buffer
 	o.out = &out
@@ -64,6 +65,7 @@ func TestWorkOfTheEngine(t *testing.T) {
 
 // The full cluster is a claim, so room for fewer is a fault.
 func TestFewerConnectionsThanAskedForIsAFault(t *testing.T) {
+	t.Parallel()
 	var server faulty
 	o := optionsOf(t, "--target", server.serve(t, false), "--connections", "10", "--nodes", "0")
 	specs := o.clusterSpecs()

@@ -93,6 +93,7 @@ func TestFewAtOnceAreDone(t *testing.T) {
 
 // An interrupt after the load does not make the load's time longer.
 func TestAnInterruptWhileIdleLeavesTheFigures(t *testing.T) {
+	t.Parallel()
 	var server faulty
 	o := optionsOf(t, "--target", server.serve(t, false), "--scenarios", "idle", "--quiet", "1h")
 	s, err := o.remote()
@@ -109,7 +110,7 @@ func TestAnInterruptWhileIdleLeavesTheFigures(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		// Until the fleet has said so too, and a while of silence.
-		time.Sleep(time.Second)
+		time.Sleep(5 * time.Second)
 		cancel()
 	}()
 	r, err := o.measureAll(ctx, s, "test", o.specs())

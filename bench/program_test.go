@@ -22,8 +22,8 @@ func program(t *testing.T, folder string, args ...string) (cmd *exec.Cmd, end fu
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd = exec.Command(self, append([]string{
-		"--pairs", "50", "--drivers", "2", "--in-flight", "8", "--timeout", "2s", "--settle", "500ms",
-		"--duration", "200ms", "--warm-up", "50ms", "--quiet", "100ms", "--results", folder, "--name", "test",
+		"--pairs", "50", "--drivers", "2", "--in-flight", "8", "--timeout", "10s", "--settle", "2s",
+		"--duration", "1s", "--warm-up", "50ms", "--quiet", "100ms", "--results", folder, "--name", "test",
 	}, args...)...)
 	cmd.Env = append(os.Environ(), programVariable+"=1")
 	var out bytes.Buffer

@@ -34,6 +34,7 @@ func TestVariantsTakeTurns(t *testing.T) {
 }
 
 func TestLoopsAreCompared(t *testing.T) {
+	t.Parallel()
 	o := optionsOf(t, "--compare-loops", "1,2", "--rounds", "1", "--scenarios", "relay,sessions", "--relay-pairs", "2")
 	var out bytes.Buffer
 	o.out = &out
