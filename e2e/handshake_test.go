@@ -118,7 +118,7 @@ func TestBadHandshakesAreRefusedWithAReason(t *testing.T) {
 }
 
 func TestHalfAHeaderGetsATimeoutAndDelaysNobody(t *testing.T) {
-	s := start(t, "--handshake-timeout", "1s")
+	s := start(t, "--handshake-timeout", "3s")
 	slow, silent := dialRaw(t, s), dialRaw(t, s)
 	slow.write(upgradeRequest[:40])
 	exchange(t, s, "meanwhile")
