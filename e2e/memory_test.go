@@ -4,11 +4,7 @@
 
 package e2e
 
-import (
-	"testing"
-
-	"github.com/stretchr/testify/require"
-)
+import "testing"
 
 func TestACrowdComesAndGoesAndLeavesNothing(t *testing.T) {
 	n := crowdSize(t)
@@ -47,9 +43,10 @@ func TestAnIdleOpenerFitsItsBudget(t *testing.T) {
 	exchange(t, s, "before")
 	before := s.resident()
 	c := gather(t, s, n)
-	each := float64(s.resident()-before) / float64(len(c.conns))
-	t.Logf("%d idle Openers: %.0f resident bytes each (%d KiB without them)", n, each, before>>10)
-	require.Less(t, each, 400.0)
+	// What their handshakes have left goes when the server gives back what it does not need.
+	each := func() float64 { return float64(s.resident()-before) / float64(len(c.conns)) }
+	eventually(t, func() bool { return each() < 400 }, "an idle Opener is over its budget")
+	t.Logf("%d idle Openers: %.0f resident bytes each (%d KiB without them)", n, each(), before>>10)
 }
 
 func BenchmarkResidentPerIdleOpener(b *testing.B) {
