@@ -185,8 +185,8 @@ func (m *measurement) relayRate() (rate float64) {
 
 // crowded sees whether the drivers had room to do their work. A rate that was set
 // makes no difference: a driver without time sees messages late. While a server is
-// filled with idle Openers it is no more than a note, since what counts there is
-// the memory.
+// filled with idle Openers it is said of rate and latency only, since what counts
+// there is the memory.
 func (m *measurement) crowded(drivers float64) {
 	r := m.result
 	cores := float64(len(m.o.driverCores))
@@ -205,7 +205,7 @@ func (m *measurement) crowded(drivers float64) {
 			100*r.DriverCPU, drivers, r.ServerCPU, m.capacity(), m.operation)
 	}
 	if m.kind == wire.Idle {
-		m.note("%s", said)
+		r.ClientBound = append(r.ClientBound, said)
 		return
 	}
 	r.Invalid = append(r.Invalid, said)

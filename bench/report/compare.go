@@ -87,6 +87,9 @@ func compare(old, new *Result) (rows []comparison, unmatched []string) {
 		matched[before] = true
 		for _, f := range comparedFigures {
 			c := comparison{scenario: names[i], figure: f, unsound: len(before.Invalid)+len(now.Invalid) > 0}
+			if f.paced() && len(before.ClientBound)+len(now.ClientBound) > 0 {
+				c.unsound = true
+			}
 			c.old, c.oldKnown = f.of(before)
 			c.new, c.known = f.of(now)
 			if c.measure() {

@@ -60,6 +60,16 @@ var (
 	}}
 )
 
+// paced says whether the figure tells how fast it went, which is up to the client
+// too.
+func (f *figure) paced() bool {
+	switch f.name {
+	case figureRate.name, figureFill.name, figureP50.name, figureP90.name, figureP99.name, figureP999.name, figureMax.name:
+		return true
+	}
+	return false
+}
+
 // idleKnown says whether the CPU of the silent server was read. A server that did
 // nothing then used none, but not while it was filled.
 func (s *Scenario) idleKnown() bool { return s.IdleCPU > 0 || s.FillSeconds > 0 && s.ServerCPU > 0 }
@@ -88,6 +98,11 @@ func (s *Scenario) errorKinds() string {
 
 // sound says whether the figures may be believed and nothing went wrong.
 func (s *Scenario) sound() bool { return len(s.Invalid) == 0 && s.errors() == 0 }
+
+// soundIn says the same of one figure.
+func (s *Scenario) soundIn(f figure) bool {
+	return s.sound() && (len(s.ClientBound) == 0 || !f.paced())
+}
 
 // operation is the word for what is counted.
 func (s *Scenario) operation() string { return cmp.Or(s.Operation, "operation") }

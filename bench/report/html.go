@@ -40,6 +40,7 @@ type pageScenario struct {
 	Params   []pageFact
 	Notes    []string
 	Invalid  []string
+	Bound    []string // why rate and latency are the client's
 	Faults   string
 	Pictures []picture
 }
@@ -82,13 +83,14 @@ func WriteHTML(path string, r *Result) error {
 			Tiles:    s.tiles(),
 			Notes:    slices.DeleteFunc(slices.Concat(s.timed(), s.silent(), s.Notes), func(n string) bool { return n == "" }),
 			Invalid:  s.Invalid,
+			Bound:    s.ClientBound,
 			Faults:   s.errorKinds(),
 			Pictures: s.pictures(),
 		}
 		shown.Short = cmp.Or(s.Name, names[i])
 		shown.Differ = strings.TrimSpace(strings.TrimPrefix(names[i], shown.Short))
 		for _, c := range columns {
-			shown.Cells = append(shown.Cells, c.cell(s))
+			shown.Cells = append(shown.Cells, c.shown(s, "⚠"))
 		}
 		for _, key := range slices.Sorted(maps.Keys(s.Params)) {
 			shown.Params = append(shown.Params, pageFact{key, s.Params[key]})

@@ -47,10 +47,11 @@ func medianScenario(rounds []*Scenario) Scenario {
 
 	m := *rounds[0]
 	m.Params = maps.Clone(m.Params)
-	m.Notes, m.Invalid, m.Errors = nil, nil, nil
+	m.Notes, m.Invalid, m.ClientBound, m.Errors = nil, nil, nil, nil
 	for _, s := range rounds {
 		m.Notes = union(m.Notes, s.Notes)
 		m.Invalid = union(m.Invalid, s.Invalid)
+		m.ClientBound = union(m.ClientBound, s.ClientBound)
 		for kind, n := range s.Errors {
 			if m.Errors == nil {
 				m.Errors = make(map[string]int64)

@@ -40,6 +40,14 @@ func (r *ratioRow) cell(f figure) (value, ratio string) {
 	return value, ratio
 }
 
+// marked puts a mark behind a figure that is the client's.
+func (r *ratioRow) marked(f figure, value, mark string) string {
+	if value == "" || len(r.s.ClientBound) == 0 || !f.paced() {
+		return value
+	}
+	return value + " " + mark
+}
+
 // ratio is first/other, NaN if either is unknown or nothing.
 func (r *ratioRow) ratio(f figure) float64 {
 	a, known := f.of(r.first)
@@ -113,7 +121,7 @@ func best(load []ratioRow) string {
 	var unsound []string
 	for _, row := range load[1:] {
 		switch {
-		case !row.s.sound():
+		case !row.s.soundIn(f):
 			unsound = append(unsound, row.server)
 		case !math.IsNaN(row.ratio(f)):
 			ranked = append(ranked, row)
@@ -144,7 +152,7 @@ func best(load []ratioRow) string {
 	if len(unsound) > 0 {
 		said += "; left out because of errors or as not valid: " + strings.Join(unsound, ", ")
 	}
-	if !load[0].s.sound() {
+	if !load[0].s.soundIn(f) {
 		said += fmt.Sprintf("; %s's own figures have errors or are not valid", load[0].server)
 	}
 	return said
@@ -175,7 +183,7 @@ func WriteRatios(w io.Writer, first *Result, others []*Result) error {
 			}
 			for _, f := range figures {
 				value, ratio := row.cell(f)
-				cells = append(cells, orDash(value), ratio)
+				cells = append(cells, orDash(row.marked(f, value, "!!")), ratio)
 			}
 			t.AppendRow(cells)
 		}
@@ -218,7 +226,7 @@ func WriteMarkdown(w io.Writer, first *Result, others []*Result) error {
 		fmt.Fprintf(&b, " %s |", f.name)
 	}
 	b.WriteString("\n| --- | --- |" + strings.Repeat(" ---: |", len(figures)) + "\n")
-	broken := false
+	broken, bound := false, false // which marks there are
 	for _, load := range loads {
 		for _, row := range load {
 			label, server := "", cell(row.server)
@@ -234,7 +242,9 @@ func WriteMarkdown(w io.Writer, first *Result, others []*Result) error {
 				if ratio != "" {
 					value += " (" + ratio + ")"
 				}
-				fmt.Fprintf(&b, " %s |", value)
+				shown := row.marked(f, value, "⚠")
+				bound = bound || shown != value
+				fmt.Fprintf(&b, " %s |", shown)
 			}
 			b.WriteString("\n")
 		}
@@ -242,6 +252,9 @@ func WriteMarkdown(w io.Writer, first *Result, others []*Result) error {
 	fmt.Fprintf(&b, "\nIn brackets: %s.", strings.TrimSuffix(strings.TrimPrefix(cell(legend(first)), "A ratio is "), "."))
 	if broken {
 		b.WriteString(" ⚠ marks a server whose run had errors or is not valid.")
+	}
+	if bound {
+		b.WriteString(" ⚠ behind a rate or latency: the client was the bottleneck, so it is the client's; the other figures are the server's.")
 	}
 	b.WriteString("\n\n")
 	for _, load := range loads {

@@ -90,3 +90,47 @@ func TestRatiosOfNoOthers(t *testing.T) {
 	require.NoError(t, report.WriteRatios(&b, &report.Result{}, []*report.Result{{}}))
 	require.NoError(t, report.WriteMarkdown(&b, &report.Result{}, nil))
 }
+
+// What an idle connection costs is the server's figure, however busy the driver was.
+func TestFiguresOfTheClientAreMarked(t *testing.T) {
+	first, other := full("sigver", 1), full("gorilla", 2)
+	const why = "The client was the bottleneck."
+	first.Scenarios[1].ClientBound = []string{why}
+
+	var b bytes.Buffer
+	require.NoError(t, report.WriteMarkdown(&b, first, []*report.Result{other}))
+	require.Contains(t, b.String(), "| idle | **sigver** | 36.7 µs | 13,210/s ⚠ | 965 µs ⚠ | 378 B |\n")
+	require.Contains(t, b.String(), "⚠ behind a rate or latency: the client was the bottleneck")
+	require.Equal(t, 3, strings.Count(b.String(), "⚠"))
+	require.NotContains(t, b.String(), "not valid")
+
+	b.Reset()
+	require.NoError(t, report.WriteRatios(&b, first, []*report.Result{other}))
+	require.Regexp(t, `sigver +36\.7 µs +13,210/s !! +965 µs !! +378 B\n`, b.String())
+	require.Contains(t, b.String(), "RATE AND LATENCY ARE THE CLIENT'S\n!! idle, sigver: "+why)
+	require.NotContains(t, b.String(), "own figures have errors")
+
+	table := tableOf(t, first)
+	require.Contains(t, table, "13,210/s !!")
+	require.Contains(t, table, "10.0 ms !!")
+	require.NotContains(t, table, "378 B !!")
+
+	b.Reset()
+	require.NoError(t, report.Compare(&b, first, other))
+	require.Regexp(t, `idle +rate .*WORSE \(not valid\)`, b.String())
+	require.Regexp(t, `idle +bytes per connection .*WORSE\n`, b.String())
+
+	page := htmlOf(t, first)
+	require.Contains(t, page, "<td>13,210/s ⚠</td>")
+	require.Contains(t, page, why)
+
+	// By rate, there is nothing to rank such a server by.
+	for _, r := range []*report.Result{first, other} {
+		s := &r.Scenarios[1]
+		s.UserMicros, s.SystemMicros, s.BytesPerConnection = 0, 0, 0
+	}
+	b.Reset()
+	require.NoError(t, report.WriteRatios(&b, first, []*report.Result{other}))
+	require.Contains(t, b.String(), "idle: by rate the best other is gorilla")
+	require.Contains(t, b.String(), "sigver's own figures have errors or are not valid")
+}

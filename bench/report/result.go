@@ -49,6 +49,10 @@ type Scenario struct {
 	Notes     []string          `json:"notes,omitempty"`   // limits that shaped the run, in whole sentences
 	Invalid   []string          `json:"invalid,omitempty"` // why the figures must not be believed
 
+	// ClientBound says why rate and latency are the client's and not the server's,
+	// though the other figures may be believed.
+	ClientBound []string `json:"client_bound,omitempty"`
+
 	Seconds     float64 `json:"seconds"`
 	Operations  int64   `json:"operations"`
 	Connections int     `json:"connections"` // most at once

@@ -21,7 +21,8 @@ const width = 160
 type column struct {
 	head  string // what it is, then under a line break, of what
 	cell  func(*Scenario) string
-	spare int // the highest is the first to go where the table is too wide; 0 stays
+	spare int  // the highest is the first to go where the table is too wide; 0 stays
+	paced bool // it tells how fast it went, which is up to the client too
 }
 
 func unless(unknown bool, shown func() string) string {
@@ -32,7 +33,7 @@ func unless(unknown bool, shown func() string) string {
 }
 
 func latencyColumn(head string, of func(*Latency) float64) column {
-	return column{head: head, cell: func(s *Scenario) string {
+	return column{head: head, paced: true, cell: func(s *Scenario) string {
 		return unless(s.Latency.Count == 0, func() string { return duration(of(&s.Latency)) })
 	}}
 }
@@ -45,7 +46,7 @@ var summary = []column{
 	{head: "at once", spare: 3, cell: func(s *Scenario) string {
 		return unless(s.Connections == 0, func() string { return count(s.Connections) })
 	}},
-	{head: "rate", cell: func(s *Scenario) string {
+	{head: "rate", paced: true, cell: func(s *Scenario) string {
 		return unless(s.Rate == 0, func() string { return perSecond(s.Rate) })
 	}},
 	latencyColumn("p50", func(l *Latency) float64 { return l.P50 }),
@@ -72,6 +73,15 @@ var summary = []column{
 		return unless(s.BytesPerConnection == 0, func() string { return each(s.BytesPerConnection) })
 	}},
 	{head: "errors", cell: func(s *Scenario) string { return count(s.errors()) }},
+}
+
+// shown is the cell, with a mark behind a figure that is the client's.
+func (c *column) shown(s *Scenario, mark string) string {
+	text := c.cell(s)
+	if text == "" || !c.paced || len(s.ClientBound) == 0 {
+		return text
+	}
+	return text + " " + mark
 }
 
 // filled returns the columns of summary of which at least one cell is known.
@@ -151,7 +161,7 @@ func renderSummary(results []*Result, columns []column) string {
 				row = append(row, r.Server.title())
 			}
 			for _, c := range columns {
-				row = append(row, cmp.Or(c.cell(s), "-"))
+				row = append(row, cmp.Or(c.shown(s, "!!"), "-"))
 			}
 			t.AppendRow(row)
 			rows++
@@ -392,6 +402,8 @@ func writeRemarks(b *bytes.Buffer, results []*Result) {
 // which of several results.
 func writeTrouble(b *bytes.Buffer, in string, results ...*Result) {
 	writeRemarked(b, "ERRORS"+in, "!!", remarks(results, (*Scenario).faults))
+	writeRemarked(b, "RATE AND LATENCY ARE THE CLIENT'S"+in, "!!",
+		remarks(results, func(s *Scenario) []string { return s.ClientBound }))
 	writeRemarked(b, "NOT VALID"+in+", do not believe these figures", "!!",
 		remarks(results, func(s *Scenario) []string { return s.Invalid }))
 }
