@@ -37,7 +37,7 @@ const driverVariable = "SIGVER_BENCH_DRIVER"
 
 // Exit statuses.
 const (
-	exitFaults = 1 // the server made errors, or the run could not be made
+	exitFaults = 1 // the server made errors or ended badly, or the run could not be made
 	exitUsage  = 2
 )
 

@@ -247,6 +247,6 @@ Examples:
   go run ./bench --compare bench/results/a.json bench/results/b.json
 
 The exit status is 1 if a message was lost, doubled, reordered, misdelivered or
-corrupted, or a client met any other error.
+corrupted, a client met any other error, or the server did not end as it should.
 `
 }
