@@ -17,3 +17,12 @@ func OpenIdle(config Config) (c *Cluster, work func(), err error) {
 		}
 	}, nil
 }
+
+// Sweep removes the entries of nodes that were found dead, and then the nodes.
+func (c *Cluster) Sweep(dead ...uint64) bool {
+	if !c.sweepAfter(dead) {
+		return false
+	}
+	c.forget(dead)
+	return true
+}

@@ -25,13 +25,19 @@ type liveness struct {
 // once for all that were not asked for just now. While there is no answer a node
 // counts as alive. nodes is the callee's.
 func (l *liveness) deadOf(nodes []uint64) map[uint64]bool {
-	slices.Sort(nodes)
-	nodes = slices.Compact(nodes)
 	l.mu.Lock()
 	nodes = slices.DeleteFunc(nodes, func(node uint64) bool {
 		return node == l.cluster.node || time.Since(l.seen[node]) < fresh
 	})
 	l.mu.Unlock()
+	return l.without(nodes)
+}
+
+// without returns which of nodes have no lease now. While there is no answer a node
+// counts as alive. nodes is the callee's.
+func (l *liveness) without(nodes []uint64) map[uint64]bool {
+	slices.Sort(nodes)
+	nodes = slices.Compact(nodes)
 	dead := make(map[uint64]bool)
 	for _, node := range l.ask(nodes) {
 		dead[node] = true

@@ -72,10 +72,20 @@ func (c *Cluster) sweepPart(engine rueidis.Client, cursor uint64, dead []uint64)
 	for i, key := range part.Elements {
 		gets[i] = c.client.B().Get().Key(key).Build()
 	}
-	var runs []scripted
+	entries := make([]string, len(gets))
+	var owners []uint64
 	for i, answer := range c.client.DoMulti(ctx, gets...) {
-		entry, _ := answer.ToString()
-		if owner, ok := refOf(entry); ok && slices.Contains(dead, owner.Node) {
+		entries[i], _ = answer.ToString()
+		if owner, ok := refOf(entries[i]); ok && slices.Contains(dead, owner.Node) {
+			owners = append(owners, owner.Node)
+		}
+	}
+	// A node that was dead can be back. An entry that was read before its node had no
+	// lease is not one that the node has claimed again since.
+	gone := c.nodes.without(owners)
+	var runs []scripted
+	for i, entry := range entries {
+		if owner, ok := refOf(entry); ok && gone[owner.Node] {
 			runs = append(runs, scripted{freeScript, part.Elements[i : i+1], []string{entry}})
 		}
 	}
@@ -97,7 +107,7 @@ func (c *Cluster) forget(nodes []uint64) {
 	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
 	b := c.client.B()
-	for _, node := range nodes {
+	for node := range c.nodes.without(nodes) {
 		c.client.Do(ctx, b.Srem().Key(nodesName).Member(nodeName(node)).Build())
 	}
 	c.client.Do(ctx, b.Del().Key(sweepName).Build())
