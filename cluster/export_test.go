@@ -26,3 +26,6 @@ func (c *Cluster) Sweep(dead ...uint64) bool {
 	c.forget(dead)
 	return true
 }
+
+// Renew asks for the lease, which else Run does.
+func (c *Cluster) Renew() error { return c.renew() }

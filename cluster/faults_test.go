@@ -1,8 +1,10 @@
 package cluster_test
 
 import (
+	"bufio"
 	"log/slog"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -135,6 +137,63 @@ func TestAForgottenKeyIsNobodyElses(t *testing.T) {
 	clients.Wait()
 	a.Close()
 	b.Close()
+}
+
+// A claim that was asked for before the engine forgot, and is sent when that is known,
+// gets no key that may be somebody's.
+func TestAClaimFromBeforeTheEngineForgot(t *testing.T) {
+	port := startEngine(t)
+	c, work, err := cluster.OpenIdle(cluster.Config{URL: "redis://127.0.0.1:" + port, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.Renew())
+	answers := make(chan error, 2)
+	claim := func(right router.Right) {
+		c.Claim(router.Claim{Key: []byte("key"), Ref: router.Ref{Node: c.Node(), Slot: 1, Gen: 1}, Right: right},
+			func(_ router.Ref, err error) { answers <- err })
+	}
+	claim(router.ByToken)
+	ask(t, port, "flushall")
+	require.NoError(t, c.Renew())
+	work()
+	require.ErrorIs(t, <-answers, router.ErrDown)
+	claim(router.ByTime) // of who has it
+	require.NoError(t, <-answers)
+}
+
+// Whoever finds the engine's new memory finds the fence too.
+func TestTheFenceComesBeforeTheMemory(t *testing.T) {
+	port := startEngine(t)
+	c, _, err := cluster.OpenIdle(cluster.Config{URL: "redis://127.0.0.1:" + port, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.Renew())
+	require.Equal(t, "0", ask(t, port, "exists", "sigver:fence"), "a new cluster is served at once")
+	ask(t, port, "flushall")
+	monitor := exec.Command("redis-cli", "-p", port, "monitor")
+	out, err := monitor.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, monitor.Start())
+	defer func() {
+		_ = monitor.Process.Kill()
+		_ = monitor.Wait()
+	}()
+	said := bufio.NewScanner(out)
+	require.True(t, said.Scan(), "it monitors")
+	require.NoError(t, c.Renew())
+	ask(t, port, "echo", "the end")
+	var order []string
+	for said.Scan() && !strings.Contains(said.Text(), "the end") {
+		for _, step := range []string{`"SET" "sigver:fence"`, `"SET" "sigver:memory"`, `"GET" "sigver:memory"`, `"PTTL" "sigver:fence"`} {
+			if strings.Contains(said.Text(), step) {
+				order = append(order, step)
+			}
+		}
+	}
+	require.Less(t, slices.Index(order, `"SET" "sigver:fence"`), slices.Index(order, `"SET" "sigver:memory"`))
+	require.GreaterOrEqual(t, slices.Index(order, `"SET" "sigver:fence"`), 0)
+	slices.Reverse(order)
+	require.Less(t, slices.Index(order, `"PTTL" "sigver:fence"`), slices.Index(order, `"GET" "sigver:memory"`), "who reads the memory looks for the fence afterwards")
 }
 
 // What waits at a worker is bounded: who would wait too long is told so, and who

@@ -52,8 +52,7 @@ func (c *Cluster) renew() error {
 		b.Set().Key(leasePrefix+nodeName(c.node)).Value("1").Get().Px(leaseTime).Build(),
 		b.Sadd().Key(nodesName).Member(nodeName(c.node)).Build(),
 		b.Set().Key(secretName).Value(c.proof).Nx().Build(),
-		b.Smembers().Key(nodesName).Build(),
-		b.Pttl().Key(fenceName).Build())
+		b.Smembers().Key(nodesName).Build())
 	var err error
 	for _, answer := range answers {
 		if err == nil && !rueidis.IsRedisNil(answer.Error()) {
@@ -61,8 +60,14 @@ func (c *Cluster) renew() error {
 		}
 	}
 	var memory string
+	var fence int64
 	if err == nil {
-		memory, err = c.remember(ctx)
+		memory, fence, err = c.remember(ctx)
+	}
+	before := c.memory.Load()
+	forgotten := err == nil && before != nil && *before != memory
+	if forgotten {
+		err = c.raiseFence(ctx)
 	}
 	if err != nil {
 		if c.up.Swap(false) {
@@ -71,25 +76,16 @@ func (c *Cluster) renew() error {
 		return fmt.Errorf("the engine does not answer: %w", err)
 	}
 	names, _ := answers[3].AsStrSlice()
-	fence, _ := answers[4].AsInt64() // negative if there is none
-
-	before := c.memory.Swap(&memory)
-	forgotten := before != nil && *before != memory
+	if fence > 0 && !forgotten {
+		c.fence.Store(int64(time.Since(c.begun)) + fence*int64(time.Millisecond))
+	}
+	c.memory.Store(&memory) // after the fence: who claims with it looks whether there is one
 	// Others may have seen that there was no lease, if there is none, or was none until
 	// an earlier renewal arrived of which nothing was heard: that is a matter of time.
 	// An engine that has forgotten says nothing of the kind.
 	absent := rueidis.IsRedisNil(answers[0].Error()) || !c.leased()
 	lapsed := before != nil && absent && !forgotten
 	back := before != nil && !c.up.Load()
-	if forgotten {
-		// Others may count on leases of before: until those are over, a key that
-		// is not there can be somebody's.
-		fence = sureTime.Milliseconds()
-		c.client.Do(ctx, b.Set().Key(fenceName).Value("1").Px(sureTime).Build())
-	}
-	if fence > 0 {
-		c.fence.Store(int64(time.Since(c.begun)) + fence*int64(time.Millisecond))
-	}
 	if forgotten || lapsed {
 		// Before it is sure again: what it had may be another's.
 		c.tenure.Add(1)
@@ -115,8 +111,9 @@ func (c *Cluster) renew() error {
 	return nil
 }
 
-// remember returns what changes when the engine, or a part of it, has forgotten.
-func (c *Cluster) remember(ctx context.Context) (string, error) {
+// remember returns what changes when the engine, or a part of it, has forgotten, and
+// for how many milliseconds the fence is still there, if it is.
+func (c *Cluster) remember(ctx context.Context) (memory string, fence int64, err error) {
 	names := []string{memoryName}
 	if c.sharded {
 		// So many that each shard has one, nearly for certain.
@@ -127,6 +124,13 @@ func (c *Cluster) remember(ctx context.Context) (string, error) {
 	}
 	memories, err := c.getAll(ctx, names)
 	if rueidis.IsRedisNil(err) {
+		// The fence before the memory, so that whoever has this memory is told of it.
+		// A node that starts cannot know whether anybody was there before it.
+		if c.memory.Load() != nil {
+			if err := c.raiseFence(ctx); err != nil {
+				return "", 0, err
+			}
+		}
 		sets := make(rueidis.Commands, len(names))
 		for i, name := range names {
 			sets[i] = c.client.B().Set().Key(name).Value(rand.Text()).Nx().Build()
@@ -134,7 +138,19 @@ func (c *Cluster) remember(ctx context.Context) (string, error) {
 		c.client.DoMulti(ctx, sets...)
 		memories, err = c.getAll(ctx, names)
 	}
-	return strings.Join(memories, " "), err
+	if err != nil {
+		return "", 0, err
+	}
+	fence, err = c.client.Do(ctx, c.client.B().Pttl().Key(fenceName).Build()).AsInt64() // negative if it is not there
+	return strings.Join(memories, " "), fence, err
+}
+
+// raiseFence keeps all nodes from giving keys to anybody new: others may count on
+// leases of before the engine forgot, and until those are over, a key that is not
+// there can be somebody's.
+func (c *Cluster) raiseFence(ctx context.Context) error {
+	c.fence.Store(int64(time.Since(c.begun) + sureTime))
+	return c.client.Do(ctx, c.client.B().Set().Key(fenceName).Value("1").Px(sureTime).Build()).Error()
 }
 
 func (c *Cluster) getAll(ctx context.Context, names []string) ([]string, error) {

@@ -34,11 +34,18 @@ type operation struct {
 
 var (
 	errForgotten = errors.New("the engine has forgotten")
+	errFenced    = errors.New("keys may be missing in the engine")
 	errNonsense  = errors.New("the engine answers something else than was asked for")
 )
 
-// run is how a claim or a release is done.
-func (op *operation) run(c *Cluster) scripted {
+// late reports whether a claim must not be sent any more. Ask after the memory that
+// it is sent with was looked up.
+func (op *operation) late(c *Cluster) bool {
+	return op.kind == opClaim && op.right == router.ByToken && c.fenced()
+}
+
+// run is how a claim or a release is done. memory is what the engine has to know.
+func (op *operation) run(c *Cluster, memory *string) scripted {
 	if op.kind == opFree {
 		return scripted{freeScript, []string{op.key}, []string{op.entry}}
 	}
@@ -46,7 +53,7 @@ func (op *operation) run(c *Cluster) scripted {
 	s := scripted{claimScript, []string{op.key}, []string{op.entry, op.dead, right, "", c.lost, c.takenOver}}
 	if !c.sharded { // else it is at another shard
 		s.keys = append(s.keys, memoryName)
-		s.args[3] = *c.memory.Load()
+		s.args[3] = *memory
 	}
 	return s
 }

@@ -140,11 +140,15 @@ func (w *worker) send(asked []operation, mail map[mailbox][]byte) {
 	var runs []scripted
 	var looks, letters rueidis.Commands
 	var ran, looked []*operation
+	memory := c.memory.Load()
 	for i := range asked {
-		if op := &asked[i]; op.kind == opLook {
+		switch op := &asked[i]; {
+		case op.kind == opLook:
 			looks, looked = append(looks, c.client.B().Get().Key(op.key).Build()), append(looked, op)
-		} else {
-			runs, ran = append(runs, op.run(c)), append(ran, op)
+		case op.late(c):
+			op.err = errFenced
+		default:
+			runs, ran = append(runs, op.run(c, memory)), append(ran, op)
 		}
 	}
 	boxes := make([]mailbox, 0, len(mail))
@@ -172,7 +176,7 @@ func (w *worker) send(asked []operation, mail map[mailbox][]byte) {
 		op.read(rest[i])
 		failed = failed || op.err != nil
 	}
-	w.settle(asked)
+	w.settle(asked, memory)
 	for i, box := range boxes {
 		there, err := sent[i].AsInt64()
 		absent := err == nil && there == 0 && !c.sharded
@@ -188,8 +192,8 @@ func (w *worker) send(asked []operation, mail map[mailbox][]byte) {
 }
 
 // settle tells who asked what the engine says. A claim that a dead node's entry is
-// in the way of is made again first.
-func (w *worker) settle(asked []operation) {
+// in the way of is made again first, with the same memory.
+func (w *worker) settle(asked []operation, memory *string) {
 	c := w.cluster
 	var owners []uint64
 	for i := range asked {
@@ -216,7 +220,7 @@ func (w *worker) settle(asked []operation) {
 	defer cancel()
 	runs := make([]scripted, len(again))
 	for i, op := range again {
-		runs[i] = op.run(c)
+		runs[i] = op.run(c, memory)
 	}
 	answers, _ := runAll(ctx, c.client, runs)
 	for i, op := range again {
