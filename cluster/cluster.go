@@ -75,7 +75,7 @@ type Cluster struct {
 	nodes     liveness
 	memory    atomic.Pointer[string] // of the engine, as last seen; nil at first
 	proof     string                 // of the secret
-	hurry     chan struct{}          // buffered: renew soon
+	hurry     chan time.Duration     // buffered: renew after that
 	wish      wish
 
 	ctx  context.Context
@@ -95,7 +95,7 @@ func Open(config Config) (*Cluster, error) {
 		seed:   maphash.MakeSeed(),
 		log:    config.Log,
 		begun:  time.Now(),
-		hurry:  make(chan struct{}, 1),
+		hurry:  make(chan time.Duration, 1),
 		wish:   wish{wake: make(chan struct{}, 1)},
 		heard:  make(chan struct{}),
 	}
@@ -199,7 +199,8 @@ func (c *Cluster) Name() string { return nodeName(c.node) }
 func (c *Cluster) Tenure() (number uint32, sure bool) {
 	// In this order: who has a lease again, or hears again, is in another tenure.
 	// Who hears nothing while the engine is there may have been told that a key is
-	// lost; while it is not there nobody can take one.
+	// lost. Where the engine does not answer, what is here goes on: it is taken to be
+	// gone for others too, and then nobody can take a key.
 	sure = c.leased() && (c.ears.all.Load() || !c.up.Load())
 	return c.tenure.Load(), sure
 }

@@ -109,6 +109,41 @@ func TestALeaseThatWasNotThere(t *testing.T) {
 	n.Close()
 }
 
+// A node that others cannot reach, while the engine answers, may not know that a key
+// was taken over.
+func TestWhoIsDeafIsNotSure(t *testing.T) {
+	port := startEngine(t)
+	n := startNode(t, port)
+	before, sure := n.Tenure()
+	require.True(t, sure)
+	ask(t, port, "client", "kill", "type", "pubsub")
+	for sure {
+		time.Sleep(time.Millisecond)
+		var now uint32
+		now, sure = n.Tenure()
+		require.Equal(t, before, now, "it hears again, and was sure all along")
+	}
+	require.Eventually(t, func() bool {
+		now, sure := n.Tenure()
+		return sure && now > before
+	}, patience, time.Millisecond)
+	n.Close()
+}
+
+// Where the engine is gone, what a node has goes on.
+func TestWhoHasNoEngineIsSureForAWhile(t *testing.T) {
+	port := startEngine(t)
+	way, detour := pave(t, port)
+	n := startNode(t, detour)
+	way.Close()
+	require.Eventually(t, func() bool {
+		up, _ := n.State()
+		_, sure := n.Tenure()
+		return !up && sure
+	}, patience, time.Millisecond)
+	n.Close()
+}
+
 // Where the engine has forgotten everything, no key gets a second Opener: who has
 // it is asked first.
 func TestAForgottenKeyIsNobodyElses(t *testing.T) {

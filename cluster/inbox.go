@@ -31,6 +31,9 @@ func (c *Cluster) listen(lane int) {
 	for c.ctx.Err() == nil {
 		c.receive(ctx, lane)
 		c.hears(lane, false)
+		if c.up.Load() { // else it is asked for all the time
+			c.soon(0)
+		}
 		select {
 		case <-c.ctx.Done():
 		case <-time.After(retry):
@@ -49,10 +52,8 @@ func (c *Cluster) hears(lane int, does bool) {
 	}
 	e.lanes[lane] = does
 	if !does {
-		e.open--
-		e.all.Store(false)
-		if e.began {
-			c.noticed() // it is looked into before anybody new gets a key here
+		if e.open--; e.all.Swap(false) && c.ctx.Err() == nil {
+			c.log.Warn("messages of other nodes do not come")
 		}
 		return
 	}
@@ -66,10 +67,11 @@ func (c *Cluster) hears(lane int, does bool) {
 		}
 		c.tenure.Add(1)
 		// Not here: the hook must not wait.
-		c.wg.Go(func() {
+		defer c.wg.Go(func() {
 			c.router.Recheck()
 			c.again(right)
 		})
+		c.log.Info("messages of other nodes come again")
 	} else {
 		close(c.heard)
 	}

@@ -27,8 +27,8 @@ func (c *Cluster) keep() {
 		case <-c.ctx.Done():
 			return
 		case <-time.After(wait):
-		case <-c.hurry:
-			time.Sleep(retry)
+		case in := <-c.hurry:
+			time.Sleep(in)
 		}
 		wait = renewal
 		if err := c.renew(); err != nil {
@@ -177,8 +177,13 @@ func (c *Cluster) noticed() {
 	if c.up.Swap(false) {
 		c.log.Warn("the cluster's engine does not answer")
 	}
+	c.soon(retry)
+}
+
+// soon has the lease renewed before its time.
+func (c *Cluster) soon(in time.Duration) {
 	select {
-	case c.hurry <- struct{}{}:
+	case c.hurry <- in:
 	default:
 	}
 }
