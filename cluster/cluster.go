@@ -220,29 +220,29 @@ func (c *Cluster) reachable() bool { return c.up.Load() && c.ears.all.Load() }
 // Claim implements router.Engine.
 func (c *Cluster) Claim(claim router.Claim, done func(before router.Ref, err error)) {
 	key := c.hasher.key(claim.Key)
-	w := c.worker(key)
-	// Only an Opener waits for the answer of a claim by token: it can be told now.
-	fresh := claim.Right == router.ByToken
 	op := operation{
 		kind: opClaim, key: key, entry: c.hasher.entry(&claim), right: claim.Right,
 		claimed: done,
 	}
-	if fresh && c.fenced() || !w.ask(op, fresh) {
-		done(router.Ref{}, router.ErrDown)
+	if op.late(c) || !c.worker(key).ask(op) {
+		if claim.Right != router.ByToken {
+			c.again(claim.Right)
+		}
+		done(router.Ref{}, router.ErrNotAsked)
 	}
 }
 
 // Release implements router.Engine.
 func (c *Cluster) Release(key []byte, ref router.Ref) {
 	name := c.hasher.key(key)
-	c.worker(name).ask(operation{kind: opFree, key: name, entry: string(appendRef(nil, ref))}, false)
+	c.worker(name).ask(operation{kind: opFree, key: name, entry: string(appendRef(nil, ref))})
 }
 
 // LookUp implements router.Engine.
 func (c *Cluster) LookUp(key []byte, done func(owner router.Ref, err error)) {
 	name := c.hasher.key(key)
-	if !c.worker(name).ask(operation{kind: opLook, key: name, looked: done}, true) {
-		done(router.Ref{}, router.ErrDown)
+	if !c.worker(name).ask(operation{kind: opLook, key: name, looked: done}) {
+		done(router.Ref{}, router.ErrNotAsked)
 	}
 }
 

@@ -1,5 +1,7 @@
 package cluster
 
+import "sigver/router"
+
 // MaxAsked is maxAsked.
 const MaxAsked = maxAsked
 
@@ -29,3 +31,19 @@ func (c *Cluster) Sweep(dead ...uint64) bool {
 
 // Renew asks for the lease, which else Run does.
 func (c *Cluster) Renew() error { return c.renew() }
+
+// Away takes the engine to be away.
+func (c *Cluster) Away() { c.up.Store(false) }
+
+// Waiting is how many operations wait.
+func (c *Cluster) Waiting() (n int) {
+	for _, w := range c.workers {
+		w.mu.Lock()
+		n += len(w.asked)
+		w.mu.Unlock()
+	}
+	return n
+}
+
+// Wish is with which right all keys are to be claimed again, if they are.
+func (c *Cluster) Wish() (right router.Right, made bool) { return c.wish.take() }

@@ -231,6 +231,29 @@ func TestTheFenceComesBeforeTheMemory(t *testing.T) {
 	require.Less(t, slices.Index(order, `"PTTL" "sigver:fence"`), slices.Index(order, `"GET" "sigver:memory"`), "who reads the memory looks for the fence afterwards")
 }
 
+// While the engine is away nothing gathers that has to be done before others are
+// served again.
+func TestNothingGathersWithoutTheEngine(t *testing.T) {
+	port := startEngine(t)
+	c, _, err := cluster.OpenIdle(cluster.Config{URL: "redis://127.0.0.1:" + port, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	defer c.Close()
+	c.Away()
+	for _, right := range []router.Right{router.ByToken, router.Yielding, router.ByTime} {
+		answered := false
+		c.Claim(router.Claim{Key: []byte("key"), Right: right}, func(_ router.Ref, err error) {
+			answered = true
+			require.ErrorIs(t, err, router.ErrNotAsked)
+			require.ErrorIs(t, err, router.ErrDown)
+		})
+		require.True(t, answered)
+		wish, made := c.Wish()
+		require.Equal(t, right != router.ByToken, made, "what a node has is claimed later")
+		require.True(t, !made || wish == right)
+	}
+	require.Zero(t, c.Waiting())
+}
+
 // What waits at a worker is bounded: who would wait too long is told so, and who
 // waits gets his answer.
 func TestTooMuchToDo(t *testing.T) {
@@ -247,7 +270,7 @@ func TestTooMuchToDo(t *testing.T) {
 	}
 	require.Empty(t, answers, "there is room")
 	look()
-	require.Equal(t, router.ErrDown, <-answers)
+	require.ErrorIs(t, <-answers, router.ErrDown)
 
 	work()
 	for range cluster.MaxAsked {

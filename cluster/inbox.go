@@ -66,17 +66,15 @@ func (c *Cluster) hears(lane int, does bool) {
 			right = router.Yielding
 		}
 		c.tenure.Add(1)
-		// Not here: the hook must not wait.
-		defer c.wg.Go(func() {
-			c.router.Recheck()
-			c.again(right)
-		})
+		c.again(right)
+		c.wg.Go(c.router.Recheck) // not here: the hook must not wait
 		c.log.Info("messages of other nodes come again")
 	} else {
 		close(c.heard)
 	}
 	e.began = true
 	e.all.Store(true)
+	c.wish.kick()
 }
 
 // receive subscribes, and returns when the subscription has ended.

@@ -93,7 +93,7 @@ func (c *Cluster) renew() error {
 	if lapsed {
 		c.router.Alone()
 	}
-	switch {
+	switch { // before the engine is in reach: of two wishes the more careful one counts
 	case forgotten, back && !lapsed:
 		// Nobody else was wrong to claim a key that was not there.
 		c.again(router.ByTime)
@@ -104,6 +104,7 @@ func (c *Cluster) renew() error {
 	if !c.up.Swap(true) && before != nil {
 		c.log.Info("the cluster's engine answers again", "forgotten", forgotten, "lease_lapsed", lapsed)
 	}
+	c.wish.kick()
 	for _, gone := range c.nodes.see(names) {
 		c.log.Info("a node of the cluster is gone", "node", nodeName(gone))
 		c.router.NodeGone(gone)

@@ -91,7 +91,7 @@ func (op *operation) tell(w *worker, dead map[uint64]bool) {
 	switch {
 	case op.kind == opFree:
 		if op.err != nil {
-			w.ask(*op, false) // until it is done
+			w.ask(*op) // until it is done
 		}
 	case op.kind == opLook:
 		switch {
@@ -102,6 +102,8 @@ func (op *operation) tell(w *worker, dead map[uint64]bool) {
 		default:
 			op.looked(router.Ref{}, router.ErrUnknown)
 		}
+	case op.err == errFenced:
+		op.claimed(router.Ref{}, router.ErrNotAsked)
 	case op.err != nil:
 		op.claimed(router.Ref{}, router.ErrDown)
 	case op.won:

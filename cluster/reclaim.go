@@ -13,7 +13,7 @@ type wish struct {
 	made  bool         // guarded by mu
 	right router.Right // guarded by mu
 
-	wake chan struct{} // buffered: it was made
+	wake chan struct{} // buffered: it was made, or can be granted
 }
 
 // again asks for all keys to be claimed again. Of several wishes the one that
@@ -26,6 +26,11 @@ func (c *Cluster) again(right router.Right) {
 	}
 	w.made = true
 	w.mu.Unlock()
+	w.kick()
+}
+
+// kick has the wish looked at, if there is one.
+func (w *wish) kick() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -41,8 +46,7 @@ func (w *wish) take() (right router.Right, made bool) {
 	return right, made
 }
 
-// reclaim does what again asks for. What fails is tried again when the engine is
-// back.
+// reclaim does what again asks for. What fails is tried again.
 func (c *Cluster) reclaim() {
 	for {
 		select {
@@ -50,13 +54,12 @@ func (c *Cluster) reclaim() {
 			return
 		case <-c.wish.wake:
 		}
-		right, made := c.wish.take()
-		if !made || c.router.Reclaim(right) {
-			continue
+		if !c.reachable() {
+			continue // there is a kick when it is
 		}
-		for !c.reachable() && c.ctx.Err() == nil {
+		if right, made := c.wish.take(); made && !c.router.Reclaim(right) {
+			c.again(right)
 			time.Sleep(retry)
 		}
-		c.again(right)
 	}
 }

@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"sigver/router"
 )
 
 const (
-	maxAsked = 1 << 15  // claims and look-ups that may wait at one worker
-	maxFrees = 1 << 18  // and releases; an entry that stays is found out when its key is opened
+	maxAsked = 1 << 15  // operations at one worker beyond which clients are told to try again
+	maxWaits = 1 << 18  // and beyond which keys are neither claimed again nor released
 	maxMail  = 16 << 20 // bytes of frames that may wait at one worker
 	atOnce   = 2000     // operations that are sent in one go
 )
@@ -37,14 +39,19 @@ func newWorker(c *Cluster) *worker {
 	return &worker{cluster: c, wake: make(chan struct{}, 1), mail: make(map[mailbox][]byte)}
 }
 
-// ask queues op. It is false if it may be refused and the engine is not there or
-// too much waits.
-func (w *worker) ask(op operation, mayRefuse bool) bool {
-	if mayRefuse && !w.cluster.reachable() {
+// ask queues op. It is false if the engine is not there or too much waits. Releases
+// wait until the engine is back: nothing else makes up for them but the next who
+// opens the key, and finds nobody there.
+func (w *worker) ask(op operation) bool {
+	most := maxWaits
+	if op.kind == opLook || op.kind == opClaim && op.right == router.ByToken {
+		most = maxAsked // a client waits for it, and can be told now
+	}
+	if op.kind != opFree && !w.cluster.reachable() {
 		return false
 	}
 	w.mu.Lock()
-	if mayRefuse && len(w.asked) >= maxAsked || op.kind == opFree && len(w.asked) >= maxFrees {
+	if len(w.asked) >= most {
 		w.mu.Unlock()
 		return false
 	}

@@ -80,9 +80,16 @@ func (r *Router) settle(c *claim, before Ref, err error) {
 		r.displace(before, &c.asked, protocol.KeyTakenOver)
 	}
 	if ref := c.asked.Ref; r.places.find(ref.Slot, ref.Gen) == nil { // gone meanwhile
-		r.engine.Release(c.asked.Key, ref)
+		r.free(c, err)
 	}
 	c.session.peer.Post(func() { r.claimed(c, err) })
+}
+
+// free releases the key of c after its answer, which may be wrong.
+func (r *Router) free(c *claim, err error) {
+	if !errors.Is(err, ErrNotAsked) {
+		r.engine.Release(c.asked.Key, c.asked.Ref)
+	}
 }
 
 // leaveClaim is the end of s while it waits.
@@ -122,7 +129,7 @@ func (r *Router) claimed(c *claim, err error) {
 		r.notOpened(s, errKeyExists)
 		return
 	case err != nil:
-		r.engine.Release(c.asked.Key, c.asked.Ref)
+		r.free(c, err)
 		r.notOpened(s, errNotNow)
 		return
 	}

@@ -1,6 +1,9 @@
 package router
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Ref names something that one node of a cluster has, for the others: a slot of
 // its table, and which use of that slot it is. A Ref that is out of date leads to
@@ -19,6 +22,8 @@ var (
 	// ErrDown means that the engine did not answer, or not in time, or has too much
 	// to do. What was asked for may have happened all the same.
 	ErrDown = errors.New("the cluster's engine does not answer")
+	// ErrNotAsked is an ErrDown: the engine was not asked, and nothing has happened.
+	ErrNotAsked = fmt.Errorf("it was not asked: %w", ErrDown)
 )
 
 // Right says who yields where two nodes claim one key.
@@ -53,7 +58,8 @@ type Engine interface {
 	Node() uint64
 	// Claim makes c.Ref the owner of c.Key, and sends LostFrame to another node whose
 	// it was until now, whatever becomes of the answer. before is whose it was, or
-	// zero; with ErrTaken, whose it is.
+	// zero; with ErrTaken, whose it is. After ErrNotAsked the engine has Router.Reclaim
+	// called later, unless c.Right is ByToken.
 	Claim(c Claim, done func(before Ref, err error))
 	// Release frees key, if it is still ref's.
 	Release(key []byte, ref Ref)

@@ -10,12 +10,13 @@ import (
 	"sigver/router"
 )
 
-// paper is an Engine that grants everything unless it is down, knows one key of
+// paper is an Engine that grants everything unless it is told not to, knows one key of
 // another node, never answers for another, and keeps what is sent. It is for one
 // goroutine.
 type paper struct {
-	sent [][]byte
-	down bool
+	sent     [][]byte
+	why      error // nobody gets a key, if it is not nil
+	released int
 }
 
 const (
@@ -24,16 +25,12 @@ const (
 )
 
 func (p *paper) Node() uint64               { return here }
-func (p *paper) Release([]byte, router.Ref) {}
+func (p *paper) Release([]byte, router.Ref) { p.released++ }
 func (p *paper) Tenure() (uint32, bool)     { return 1, true }
-func (p *paper) State() (bool, int)         { return !p.down, 2 }
+func (p *paper) State() (bool, int)         { return p.why == nil, 2 }
 
 func (p *paper) Claim(_ router.Claim, done func(router.Ref, error)) {
-	if p.down {
-		done(router.Ref{}, router.ErrDown)
-		return
-	}
-	done(router.Ref{}, nil)
+	done(router.Ref{}, p.why)
 }
 
 func (p *paper) LookUp(key []byte, done func(router.Ref, error)) {
@@ -72,7 +69,7 @@ func (d *direct) Post(fn func()) {
 func TestTwoOpenAKeyWithoutTheEngine(t *testing.T) {
 	for second, code := range map[string]protocol.CloseCode{"": protocol.KeyExists, "other": protocol.KeyExists, "token": 0} {
 		r := router.New(1, 2)
-		r.Cluster(&paper{down: true}, true)
+		r.Cluster(&paper{why: router.ErrDown}, true)
 		var clients []*direct
 		for _, token := range []string{"token", second} {
 			c := &direct{later: []func(){}}
@@ -105,6 +102,26 @@ func TestTwoOpenAKeyWithoutTheEngine(t *testing.T) {
 		_, err := r.Handle(&joining.Session, &protocol.Message{Kind: protocol.Join, Key: []byte("key")}, nil)
 		require.NoError(t, err)
 		require.Equal(t, []string{`{"isKeyOk":true}`}, joining.sent)
+		require.NoError(t, r.Check())
+	}
+}
+
+// An open that perhaps was granted is taken back, and one that was not even asked for
+// costs the engine nothing.
+func TestAnOpenThatIsRefused(t *testing.T) {
+	for why, released := range map[error]int{router.ErrDown: 1, router.ErrNotAsked: 0} {
+		r := router.New(1, 2)
+		engine := &paper{why: why}
+		r.Cluster(engine, false)
+		c := new(direct)
+		r.Attach(&c.Session, c)
+		_, err := r.Handle(&c.Session, &protocol.Message{Kind: protocol.Open, Key: []byte("key")}, nil)
+		require.NoError(t, err)
+		require.Equal(t, []string{`{"isKeyOk":false}`}, c.sent)
+		require.Equal(t, protocol.TryAgainLater, c.code)
+		require.Equal(t, released, engine.released)
+		r.Gone(&c.Session)
+		require.Equal(t, released, engine.released)
 		require.NoError(t, r.Check())
 	}
 }
