@@ -2,9 +2,9 @@ package cluster
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 
 	"github.com/redis/rueidis"
 )
@@ -41,14 +41,18 @@ func (c Config) Redacted() string {
 	return u.Redacted()
 }
 
+// errURL says no more: what is wrong with a URL can be a part of a password.
+var errURL = errors.New("--cluster: must be as redis://HOST:6379; in a user's name or password " +
+	"what is not a letter or digit has to be written as %XX, or set --cluster-password")
+
 func (c Config) option() (rueidis.ClientOption, error) {
 	option, err := rueidis.ParseURL(c.URL)
-	var wrong *url.Error // would show all of it
-	if errors.As(err, &wrong) {
-		err = wrong.Err
-	}
 	if err != nil {
-		return option, fmt.Errorf("--cluster: must be as redis://HOST:6379: %w", err)
+		return option, errURL
+	}
+	// Where a password has / ? or # in it, what follows is not taken to be a part of it.
+	if u, err := url.Parse(c.URL); err != nil || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
+		return option, errURL
 	}
 	if c.Password != "" {
 		option.Password = c.Password

@@ -203,11 +203,11 @@ func TestMistakesOfAClusterAreNamed(t *testing.T) {
 		"the engine cannot be reached": {"--cluster", "redis://127.0.0.1:1"},
 		"NOAUTH":                       {"--cluster", e.url()},
 		"WRONGPASS":                    {"--cluster", e.url(), "--cluster-password", "guess"},
-		"--cluster: must be as redis://HOST:6379":          {"--cluster", "http://127.0.0.1"},
-		"--cluster-password and --cluster-secret need":     {"--cluster-secret", "s"},
-		"must be refuse or local":                          {"--cluster-down", "perhaps"},
-		"the other nodes have another --cluster-secret\n":  {"--cluster", e.url(), "--cluster-password", "pass word"},
-		"--cluster: must be as redis://HOST:6379: net/url": {"--cluster", "redis://u:hidden word@h"},
+		"--cluster: must be as redis://HOST:6379":         {"--cluster", "http://127.0.0.1"},
+		"--cluster-password and --cluster-secret need":    {"--cluster-secret", "s"},
+		"must be refuse or local":                         {"--cluster-down", "perhaps"},
+		"the other nodes have another --cluster-secret\n": {"--cluster", e.url(), "--cluster-password", "pass word"},
+		"--cluster: must be as redis://HOST:6379; in":     {"--cluster", "redis://u:hidden word@h"},
 	} {
 		if strings.Contains(want, "another --cluster-secret") {
 			first := e.node("--cluster-password", "pass word", "--cluster-secret", "right")

@@ -17,6 +17,10 @@ var notInFile = []string{"help", "version", "config", "check"}
 // secrets are not printed.
 var secrets = []string{"cluster-password", "cluster-secret"}
 
+// quotable reports whether a value of a setting can be part of an error: it is no
+// secret, and contains none.
+func quotable(name string) bool { return name != "cluster" && !slices.Contains(secrets, name) }
+
 // readFile sets from a TOML file the flags that neither the command line nor the
 // environment has set. Its keys are their names: max-message = "64KiB".
 func (o *Options) readFile(name string) error {
@@ -24,6 +28,8 @@ func (o *Options) readFile(name string) error {
 	_, err := toml.DecodeFile(name, &settings)
 	var wrong toml.ParseError
 	switch {
+	case errors.As(err, &wrong) && !quotable(wrong.LastKey):
+		return fmt.Errorf("--config %s: line %d: invalid value of %q: must be a string", name, wrong.Position.Line, wrong.LastKey)
 	case errors.As(err, &wrong):
 		return fmt.Errorf("--config %s: line %d: %s", name, wrong.Position.Line, wrong.Message)
 	case errors.Is(err, os.ErrNotExist):
@@ -39,7 +45,11 @@ func (o *Options) readFile(name string) error {
 		if flag.Changed {
 			continue
 		}
-		if err := setFrom(flag, setting); err != nil {
+		err := setFrom(flag, setting)
+		if err != nil && !quotable(key) {
+			return fmt.Errorf("--config %s: invalid value of %q: must be a string", name, key)
+		}
+		if err != nil {
 			return fmt.Errorf("--config %s: invalid value %v of %q: %w", name, setting, key, err)
 		}
 	}

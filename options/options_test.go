@@ -225,7 +225,26 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	require.Contains(t, settings, "cluster = \"redis://me:xxxxx@h:6379\"\n")
 	require.Contains(t, settings, "cluster-down = \"refuse\"\n")
 
-	_, err = options.Parse([]string{"--cluster", "redis://me:hid den@h"}, environment{}.lookup)
-	require.ErrorContains(t, err, "--cluster: must be as redis://HOST:6379")
-	require.NotContains(t, err.Error(), "hid")
+	for _, url := range []string{
+		"redis://me:hid den@h", "redis://me:hid/den@h", "redis://me:hid#den@h", "redis://me:hid?den@h",
+		"redis://:1/hid@h", "redis://:1/2/hid@h", "redis://:1/2#hid@h", "redis://:1#hid@h", "redis://:1?hid@h", "redis://:1/?db=hid@h",
+	} {
+		_, err = options.Parse([]string{"--cluster", url}, environment{}.lookup)
+		require.ErrorContains(t, err, "--cluster: must be as redis://HOST:6379", url)
+		require.NotContains(t, err.Error(), "hid")
+		require.NotContains(t, err.Error(), "den")
+	}
+	_, err = options.Parse([]string{"--cluster", "redis://me:a%2Fb%40c@h:6379/2?addr=i:6379"}, environment{}.lookup)
+	require.NoError(t, err)
+
+	file := filepath.Join(t.TempDir(), "sigver.toml")
+	for _, name := range []string{"cluster", "cluster-password", "cluster-secret"} {
+		for _, value := range []string{`["hidden"]`, `{a = "hidden"}`, `hidden`, `0xhidden`, `2001-hidden`} {
+			require.NoError(t, os.WriteFile(file, []byte("port = 9001\n"+name+" = "+value+"\n"), 0o600))
+			_, err = options.Parse([]string{"--config", file}, environment{}.lookup)
+			require.ErrorContains(t, err, `invalid value of "`+name+`"`)
+			require.NotContains(t, err.Error(), "hid")
+			require.NotContains(t, err.Error(), "'h'")
+		}
+	}
 }
