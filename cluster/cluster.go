@@ -43,7 +43,7 @@ const (
 // Router is what a cluster connects.
 type Router interface {
 	Receive(node uint64, frames []byte) error
-	Undelivered(node uint64, frames []byte, absent bool)
+	Undelivered(node uint64, frames []byte, state router.NodeState)
 	NodeGone(node uint64)
 	Alone()
 	Recheck()

@@ -130,6 +130,23 @@ func TestWhoIsDeafIsNotSure(t *testing.T) {
 	n.Close()
 }
 
+// A node that nobody reaches is there as long as it has its lease.
+func TestANodeThatHearsNothingIsNotDead(t *testing.T) {
+	port := startEngine(t)
+	n := startNode(t, port)
+	answer := func() error {
+		answers := make(chan error, 1)
+		n.router.Ask(7, []byte("anybody there?"), func(_ []byte, err error) { answers <- err })
+		return <-answers
+	}
+	const lease = "sigver:n:0000000000000007"
+	ask(t, port, "set", lease, "1")
+	require.ErrorIs(t, answer(), router.ErrDown)
+	ask(t, port, "del", lease)
+	require.ErrorIs(t, answer(), router.ErrNobody)
+	n.Close()
+}
+
 // Where the engine is gone, what a node has goes on.
 func TestWhoHasNoEngineIsSureForAWhile(t *testing.T) {
 	port := startEngine(t)

@@ -184,13 +184,27 @@ func (w *worker) send(asked []operation, mail map[mailbox][]byte) {
 		failed = failed || op.err != nil
 	}
 	w.settle(asked, memory)
+	var absent []mailbox
+	var nodes []uint64
 	for i, box := range boxes {
 		there, err := sent[i].AsInt64()
-		absent := err == nil && there == 0 && !c.sharded
 		failed = failed || err != nil
-		if err != nil || absent {
-			c.router.Undelivered(box.node, mail[box][nodeLen:], absent)
+		switch {
+		case err != nil:
+			c.router.Undelivered(box.node, mail[box][nodeLen:], router.Unreached)
+		case there == 0 && !c.sharded:
+			absent = append(absent, box)
+			nodes = append(nodes, box.node)
 		}
+	}
+	// A node whose channels are broken for a moment lives.
+	gone := c.nodes.without(nodes)
+	for _, box := range absent {
+		state := router.Absent
+		if gone[box.node] {
+			state = router.Dead
+		}
+		c.router.Undelivered(box.node, mail[box][nodeLen:], state)
 	}
 	if failed {
 		c.noticed()

@@ -114,38 +114,50 @@ func (r *Router) checked(l *link, f *frame) bool {
 	return ok
 }
 
-// Undelivered takes frames back that did not arrive, or perhaps did not. absent
-// says that the node to which they were sent is not there.
-func (r *Router) Undelivered(node uint64, frames []byte, absent bool) {
+// NodeState is what is known of a node that was sent something in vain.
+type NodeState uint8
+
+// The states of a node.
+const (
+	// Unreached: it may be there, and what was sent may have come.
+	Unreached NodeState = iota
+	// Absent: it hears nothing now, and nothing came.
+	Absent
+	// Dead: it is Absent, and what it had is nobody's.
+	Dead
+)
+
+// Undelivered takes frames back that did not arrive at node, or perhaps did not.
+func (r *Router) Undelivered(node uint64, frames []byte, state NodeState) {
 	for len(frames) > 0 {
 		f, rest, err := cutFrame(frames)
 		if err != nil {
 			return // it was made here
 		}
 		frames = rest
-		r.undelivered(node, &f, absent)
+		r.undelivered(node, &f, state)
 	}
 }
 
-func (r *Router) undelivered(node uint64, f *frame, absent bool) {
+func (r *Router) undelivered(node uint64, f *frame, state NodeState) {
 	to := f.to(node)
 	switch end := r.places.find(f.fromSlot, f.fromGen).(type) {
 	case *farJoining:
 		end.left()
 	case *farOpener:
 		why := errNotNow
-		if absent {
+		if state == Dead {
 			why = errKeyUnknown
 		}
 		r.broken(end, why)
 	case *question:
 		why := ErrDown
-		if absent {
+		if state == Dead {
 			why = ErrNobody
 		}
 		r.answered(end, f.fromSlot, nil, why)
 	}
-	if absent {
+	if state != Unreached {
 		return
 	}
 	switch f.kind {

@@ -126,6 +126,60 @@ func TestAnOpenThatIsRefused(t *testing.T) {
 	}
 }
 
+// A key is unknown, and nobody there to answer, only once the node is dead. A pair
+// ends in any case.
+func TestWhatDoesNotArrive(t *testing.T) {
+	for state, want := range map[router.NodeState]struct {
+		join   protocol.CloseCode
+		answer error
+	}{
+		router.Unreached: {protocol.TryAgainLater, router.ErrDown},
+		router.Absent:    {protocol.TryAgainLater, router.ErrDown},
+		router.Dead:      {protocol.KeyUnknown, router.ErrNobody},
+	} {
+		r := router.New(1, 2)
+		engine := new(paper)
+		r.Cluster(engine, false)
+		joins := func() *direct {
+			c := new(direct)
+			r.Attach(&c.Session, c)
+			_, err := r.Handle(&c.Session, &protocol.Message{Kind: protocol.Join, Key: []byte("theirs")}, nil)
+			require.NoError(t, err)
+			return c
+		}
+		back := func() {
+			sent := engine.sent
+			engine.sent = nil
+			for _, frame := range sent {
+				r.Undelivered(there, frame, state)
+			}
+		}
+		c := joins()
+		back()
+		require.Equal(t, want.join, c.code)
+		require.Equal(t, []string{`{"isKeyOk":false}`}, c.sent)
+
+		var answer error
+		r.Ask(there, nil, func(_ []byte, err error) { answer = err })
+		back()
+		require.ErrorIs(t, answer, want.answer)
+
+		pair := joins()
+		joined := append([]byte{0, 0, 0, 21, 2}, engine.sent[0][13:21]...) // to whom the join was from
+		joined = append(joined, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 0)
+		engine.sent = nil
+		require.NoError(t, r.Receive(there, joined))
+		_, err := r.Handle(&pair.Session, &protocol.Message{Kind: protocol.ToOpener, Data: []byte("1")}, nil)
+		require.NoError(t, err)
+		back()
+		require.Equal(t, protocol.OpenerNoLongerAvailable, pair.code)
+		for _, c := range []*direct{c, pair} {
+			r.Gone(&c.Session)
+		}
+		require.NoError(t, r.Check())
+	}
+}
+
 // FuzzReceive gives a node any bytes as frames of another: whatever they say, its
 // tables stay in order, and nothing is left when its clients are gone.
 func FuzzReceive(f *testing.F) {
@@ -171,7 +225,7 @@ func FuzzReceive(f *testing.F) {
 		_ = r.Receive(there, frames)
 		require.NoError(t, r.Check())
 		for _, sent := range engine.sent {
-			r.Undelivered(there, sent, len(frames)%2 == 0)
+			r.Undelivered(there, sent, router.NodeState(len(frames)%3))
 		}
 		require.NoError(t, r.Check())
 		for _, c := range clients {
