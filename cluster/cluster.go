@@ -178,6 +178,9 @@ func (c *Cluster) Close() {
 		w.drain(deadline)
 	}
 	c.stop()
+	for _, w := range c.workers {
+		w.close() // somebody in wg may wait for an answer
+	}
 	c.wg.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -271,6 +271,27 @@ func TestNothingGathersWithoutTheEngine(t *testing.T) {
 	require.Zero(t, c.Waiting())
 }
 
+// Whoever waits for an answer when a node stops gets one.
+func TestNobodyWaitsForANodeThatStops(t *testing.T) {
+	port := startEngine(t)
+	c, _, err := cluster.OpenIdle(cluster.Config{URL: "redis://127.0.0.1:" + port, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	answers := make(chan error, 4)
+	ask := func() {
+		c.Claim(router.Claim{Key: []byte("key"), Right: router.Yielding}, func(_ router.Ref, err error) { answers <- err })
+		c.LookUp([]byte("key"), func(_ router.Ref, err error) { answers <- err })
+	}
+	ask()
+	c.Release([]byte("key"), router.Ref{})
+	require.Equal(t, 3, c.Waiting())
+	c.Close()
+	ask()
+	for range 4 {
+		require.ErrorIs(t, <-answers, router.ErrDown)
+	}
+	require.Zero(t, c.Waiting())
+}
+
 // What waits at a worker is bounded: who would wait too long is told so, and who
 // waits gets his answer.
 func TestTooMuchToDo(t *testing.T) {

@@ -35,6 +35,7 @@ type operation struct {
 var (
 	errForgotten = errors.New("the engine has forgotten")
 	errFenced    = errors.New("keys may be missing in the engine")
+	errClosed    = errors.New("this node stops")
 	errNonsense  = errors.New("the engine answers something else than was asked for")
 )
 
@@ -102,7 +103,7 @@ func (op *operation) tell(w *worker, dead map[uint64]bool) {
 		default:
 			op.looked(router.Ref{}, router.ErrUnknown)
 		}
-	case op.err == errFenced:
+	case op.err == errFenced, op.err == errClosed:
 		op.claimed(router.Ref{}, router.ErrNotAsked)
 	case op.err != nil:
 		op.claimed(router.Ref{}, router.ErrDown)

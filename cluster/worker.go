@@ -28,11 +28,12 @@ type worker struct {
 	cluster *Cluster
 	wake    chan struct{} // buffered: there is something to do
 
-	mu    sync.Mutex
-	asked []operation        // guarded by mu
-	mail  map[mailbox][]byte // guarded by mu
-	bytes int                // of mail; guarded by mu
-	busy  bool               // guarded by mu
+	mu     sync.Mutex
+	asked  []operation        // guarded by mu
+	mail   map[mailbox][]byte // guarded by mu
+	bytes  int                // of mail; guarded by mu
+	busy   bool               // guarded by mu
+	closed bool               // guarded by mu: nothing is asked for any more
 }
 
 func newWorker(c *Cluster) *worker {
@@ -51,7 +52,7 @@ func (w *worker) ask(op operation) bool {
 		return false
 	}
 	w.mu.Lock()
-	if len(w.asked) >= most {
+	if w.closed || len(w.asked) >= most {
 		w.mu.Unlock()
 		return false
 	}
@@ -96,6 +97,18 @@ func (w *worker) drain(deadline time.Time) {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// close answers what waits, and refuses what is asked for from now on.
+func (w *worker) close() {
+	w.mu.Lock()
+	asked := w.asked
+	w.asked, w.closed = nil, true
+	w.mu.Unlock()
+	for i := range asked {
+		asked[i].err = errClosed
+		asked[i].tell(w, nil)
 	}
 }
 
