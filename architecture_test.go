@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What each package of the server may import of the others, and the one that may
-// use a library that is everybody's temptation. docs/ARCHITECTURE.md says why.
+// What each package of the server may import of the others, and who may use a
+// library that is everybody's temptation. docs/ARCHITECTURE.md says why.
 var (
 	mayImport = map[string][]string{
 		"sigver/admin":       {"sigver/conn", "sigver/poller", "sigver/protocol", "sigver/server"},
@@ -27,14 +27,14 @@ var (
 		"sigver/web":         {},
 		"sigver/certificate": {},
 	}
-	onlyIn = map[string]string{
-		"github.com/valyala/fastjson":      "sigver/protocol",
-		"github.com/tidwall/gjson":         "sigver/protocol",
-		"github.com/gobwas/ws":             "sigver/conn",
-		"github.com/mailru/easygo/netpoll": "sigver/poller",
-		"github.com/redis/rueidis":         "sigver/cluster",
-		"golang.org/x/sys/unix":            "sigver/poller",
-		"github.com/spf13/pflag":           "sigver/options",
+	onlyIn = map[string][]string{
+		"github.com/valyala/fastjson":      {"sigver/protocol"},
+		"github.com/tidwall/gjson":         {"sigver/protocol"},
+		"github.com/gobwas/ws":             {"sigver/conn"},
+		"github.com/mailru/easygo/netpoll": {"sigver/poller"},
+		"github.com/redis/rueidis":         {"sigver/cluster"},
+		"golang.org/x/sys/unix":            {"sigver/poller", "sigver/cluster"}, // the latter for its clock
+		"github.com/spf13/pflag":           {"sigver/options"},
 	}
 )
 
@@ -47,8 +47,8 @@ func TestImportsPointDown(t *testing.T) {
 			if imported == "sigver" || strings.HasPrefix(imported, "sigver/") {
 				require.True(t, slices.Contains(allowed, imported), "%s imports %s", name, imported)
 			}
-			if home := onlyIn[imported]; home != "" {
-				require.Equal(t, home, name, "%s imports %s", name, imported)
+			if homes := onlyIn[imported]; homes != nil {
+				require.Contains(t, homes, name, "%s imports %s", name, imported)
 			}
 		}
 	}

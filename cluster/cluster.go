@@ -61,14 +61,13 @@ type Cluster struct {
 	log     *slog.Logger
 	router  Router
 	workers [workers]*worker
-	begun   time.Time
 	// What is sent to the node that loses a key, without and with its token.
 	lost, takenOver string
 	sharded         bool // a Redis Cluster: who has a channel cannot be counted, and shards forget on their own
 
 	tenure    atomic.Uint32
-	sureUntil atomic.Int64 // nanoseconds since begun
-	fence     atomic.Int64 // nanoseconds since begun: until then nobody new gets a key
+	sureUntil atomic.Int64 // nanoseconds of uptime
+	fence     atomic.Int64 // nanoseconds of uptime: until then nobody new gets a key
 	up        atomic.Bool  // the last renewal has succeeded
 	ears      ears
 	heard     chan struct{} // closed once all lanes are heard
@@ -94,7 +93,6 @@ func Open(config Config) (*Cluster, error) {
 		hasher: newHasher(config.Secret),
 		seed:   maphash.MakeSeed(),
 		log:    config.Log,
-		begun:  time.Now(),
 		hurry:  make(chan time.Duration, 1),
 		wish:   wish{wake: make(chan struct{}, 1)},
 		heard:  make(chan struct{}),
@@ -209,10 +207,10 @@ func (c *Cluster) Tenure() (number uint32, sure bool) {
 }
 
 // leased is whether no other node can have seen this one without its lease.
-func (c *Cluster) leased() bool { return int64(time.Since(c.begun)) < c.sureUntil.Load() }
+func (c *Cluster) leased() bool { return int64(uptime()) < c.sureUntil.Load() }
 
 // fenced is whether keys may be missing in the engine whose nodes do not know that.
-func (c *Cluster) fenced() bool { return int64(time.Since(c.begun)) < c.fence.Load() }
+func (c *Cluster) fenced() bool { return int64(uptime()) < c.fence.Load() }
 
 // State implements router.Engine.
 func (c *Cluster) State() (up bool, nodes int) { return c.reachable(), c.nodes.count() }

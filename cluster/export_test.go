@@ -1,6 +1,10 @@
 package cluster
 
-import "sigver/router"
+import (
+	"time"
+
+	"sigver/router"
+)
 
 // MaxAsked is maxAsked.
 const MaxAsked = maxAsked
@@ -47,3 +51,6 @@ func (c *Cluster) Waiting() (n int) {
 
 // Wish is with which right all keys are to be claimed again, if they are.
 func (c *Cluster) Wish() (right router.Right, made bool) { return c.wish.take() }
+
+// Uptime is the clock of leases.
+func Uptime() time.Duration { return uptime() }

@@ -46,7 +46,7 @@ func (c *Cluster) keep() {
 func (c *Cluster) renew() error {
 	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
-	asked := time.Since(c.begun)
+	asked := uptime()
 	b := c.client.B()
 	answers := c.client.DoMulti(ctx,
 		b.Set().Key(leasePrefix+nodeName(c.node)).Value("1").Get().Px(leaseTime).Build(),
@@ -77,7 +77,7 @@ func (c *Cluster) renew() error {
 	}
 	names, _ := answers[3].AsStrSlice()
 	if fence > 0 && !forgotten {
-		c.fence.Store(int64(time.Since(c.begun)) + fence*int64(time.Millisecond))
+		c.fence.Store(int64(uptime()) + fence*int64(time.Millisecond))
 	}
 	c.memory.Store(&memory) // after the fence: who claims with it looks whether there is one
 	// Others may have seen that there was no lease, if there is none, or was none until
@@ -150,7 +150,7 @@ func (c *Cluster) remember(ctx context.Context) (memory string, fence int64, err
 // leases of before the engine forgot, and until those are over, a key that is not
 // there can be somebody's.
 func (c *Cluster) raiseFence(ctx context.Context) error {
-	c.fence.Store(int64(time.Since(c.begun) + sureTime))
+	c.fence.Store(int64(uptime() + sureTime))
 	return c.client.Do(ctx, c.client.B().Set().Key(fenceName).Value("1").Px(sureTime).Build()).Error()
 }
 
