@@ -147,6 +147,24 @@ func TestANodeThatHearsNothingIsNotDead(t *testing.T) {
 	n.Close()
 }
 
+// The death of a node is noticed even if the list of nodes was lost, and what it
+// leaves is swept.
+func TestANodeThatDiesUnlisted(t *testing.T) {
+	port := startEngine(t)
+	n := startNode(t, port)
+	const name = "0000000000000007"
+	ask(t, port, "set", "sigver:n:"+name, "1")
+	ask(t, port, "sadd", "sigver:nodes", name)
+	require.Eventually(t, func() bool { _, nodes := n.State(); return nodes == 2 }, patience, 10*time.Millisecond)
+	ask(t, port, "eval", `redis.call('del', 'sigver:nodes') redis.call('del', 'sigver:n:`+name+`')`, "0")
+	require.Eventually(t, func() bool {
+		return ask(t, port, "sismember", "sigver:nodes", name) == "1"
+	}, patience, 50*time.Millisecond)
+	_, nodes := n.State()
+	require.Equal(t, 1, nodes)
+	n.Close()
+}
+
 // Where the engine is gone, what a node has goes on.
 func TestWhoHasNoEngineIsSureForAWhile(t *testing.T) {
 	port := startEngine(t)

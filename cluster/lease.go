@@ -105,7 +105,12 @@ func (c *Cluster) renew() error {
 		c.log.Info("the cluster's engine answers again", "forgotten", forgotten, "lease_lapsed", lapsed)
 	}
 	c.wish.kick()
-	for _, gone := range c.nodes.see(names) {
+	// A shard of a Redis Cluster that forgets can have had the list of nodes.
+	allGone, unlisted := c.nodes.see(names, c.fenced())
+	for _, node := range unlisted {
+		c.client.Do(ctx, b.Sadd().Key(nodesName).Member(nodeName(node)).Build()) // to be swept
+	}
+	for _, gone := range allGone {
 		c.log.Info("a node of the cluster is gone", "node", nodeName(gone))
 		c.router.NodeGone(gone)
 	}

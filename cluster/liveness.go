@@ -17,7 +17,7 @@ type liveness struct {
 	cluster *Cluster // immutable
 
 	mu   sync.Mutex
-	seen map[uint64]time.Time // guarded by mu: when a node was last known to live
+	seen map[uint64]time.Time // guarded by mu: when a node was last known to live; zero: it has died since
 	dead map[uint64]bool      // guarded by mu: those whose pairs were ended, until they are forgotten
 }
 
@@ -67,7 +67,9 @@ func (l *liveness) ask(nodes []uint64) (dead []uint64) {
 		case err != nil:
 		case there == 0:
 			dead = append(dead, node)
-			delete(l.seen, node)
+			if _, known := l.seen[node]; known {
+				l.seen[node] = time.Time{}
+			}
 		default:
 			if l.seen == nil {
 				l.seen = make(map[uint64]time.Time)
@@ -79,14 +81,26 @@ func (l *liveness) ask(nodes []uint64) (dead []uint64) {
 	return dead
 }
 
-// see asks for all nodes of names, and returns those that have died since the
-// last time.
-func (l *liveness) see(names []string) (gone []uint64) {
+// see asks for all nodes of names, and for those that it has seen, and returns
+// those that have died since the last time, and those of them that names has not. An
+// engine that forgot a moment ago has not heard of all that live; then only names count.
+func (l *liveness) see(names []string, forgot bool) (gone, unlisted []uint64) {
 	var nodes []uint64
+	listed := make(map[uint64]bool)
 	for _, name := range names {
 		if node, err := parseNode(name); err == nil {
 			nodes = append(nodes, node)
+			listed[node] = true
 		}
+	}
+	if !forgot {
+		l.mu.Lock()
+		for node := range l.seen {
+			if !listed[node] {
+				nodes = append(nodes, node)
+			}
+		}
+		l.mu.Unlock()
 	}
 	dead := l.ask(nodes)
 	l.mu.Lock()
@@ -97,12 +111,16 @@ func (l *liveness) see(names []string) (gone []uint64) {
 		if node == l.cluster.node {
 			continue
 		}
+		delete(l.seen, node)
 		l.dead[node] = true
 		if !before[node] {
 			gone = append(gone, node)
 		}
+		if !listed[node] {
+			unlisted = append(unlisted, node)
+		}
 	}
-	return gone
+	return gone, unlisted
 }
 
 // count is how many nodes are known to live.
