@@ -69,8 +69,12 @@ func TestAnEngineOverTLS(t *testing.T) {
 // too.
 func TestAnEngineThatFailsOver(t *testing.T) {
 	first, second := freePort(t), freePort(t)
-	primary := startRedis(t, first, "--port", first, "--save", "")
+	// A replica that has not yet copied anything would be a new primary without keys.
+	primary := startRedis(t, first, "--port", first, "--save", "", "--repl-diskless-sync-delay", "0")
 	startRedis(t, second, "--port", second, "--save", "", "--replicaof", "127.0.0.1", first)
+	eventually(t, func() bool {
+		return strings.Contains(redisCLI(t, second, "info", "replication"), "master_link_status:up")
+	}, "the replica has what the primary has")
 	var sentinels []string
 	for range 3 {
 		port := freePort(t)
@@ -86,9 +90,10 @@ func TestAnEngineThatFailsOver(t *testing.T) {
 	}, "the Sentinels know each other")
 	a, b, opener := pairsOver(t, "redis://"+sentinels[0]+"?addr="+sentinels[1]+"&addr="+sentinels[2]+"&master_set=main")
 	require.NoError(t, primary.Process.Kill())
-	eventually(t, func() bool {
+	// Sentinels that had no time for a while do nothing for half a minute.
+	require.Eventually(t, func() bool {
 		return strings.Contains(redisCLI(t, last, "info", "sentinel"), "address=127.0.0.1:"+second)
-	}, "there is a new primary")
+	}, time.Minute, 50*time.Millisecond, "there is a new primary")
 	joins(t, b, "key 19", opener)
 	eventually(t, func() bool {
 		_, answer := opens(t, a, "new")

@@ -63,12 +63,12 @@ func TestWithoutTheEngine(t *testing.T) {
 	require.Contains(t, text, `"nodes": 2`)
 
 	e.kill()
+	joins(t, a, "key", opener) // the lease is not over
 	clusterIs(t, admin, "ready, cluster down")
 	require.Zero(t, scrape(t, admin)["sigver_cluster_up"])
 	status, _ := look(t, a.httpURL()+"/healthz")
 	require.Equal(t, http.StatusOK, status)
 	over(t, opener, near)
-	joins(t, a, "key", opener) // the lease is not over
 	c, answer := opens(t, a, "other")
 	require.Equal(t, no, answer)
 	c.wantClose(1013, "TRY_AGAIN_LATER: the nodes cannot agree")
