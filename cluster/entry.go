@@ -17,7 +17,7 @@ import (
 //	sigver:nodes    set of all nodes that there were, until they are swept
 //	sigver:memory   random; if it changes, the engine has forgotten. In a Redis
 //	                Cluster there are many, sigver:memory:0 and so on
-//	sigver:fence    there for a while after that; expires
+//	sigver:fence    there for a while then, from before the new one is; expires
 //	sigver:secret   proves that all nodes have the same secret
 //	sigver:sweep    who clears up after dead nodes; expires
 //	sigver:i:NODE:LANE   channels: frames for a node

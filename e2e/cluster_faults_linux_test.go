@@ -2,12 +2,15 @@ package e2e
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +21,7 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/blake2b"
 
 	"sigver/soak/cable"
 )
@@ -27,9 +31,10 @@ import (
 // is stopped, killed and made to forget, each at least once and in random order.
 //
 // All along no join reaches anybody but the one who has the key, every message comes
-// back as it was sent or both sides learn that it does not. When it is quiet the
-// nodes, the engine and the clients agree on who is there, and in the end nothing is
-// left. SEED repeats a run's choices, FAULTS=10m makes it longer.
+// back as it was sent or both sides learn that it does not. Some keys have a token, with
+// which those who compete for them take them over from each other. When it is quiet the
+// nodes, the engine and the clients agree on who has which key at which node, and in the
+// end nothing is left. SEED repeats a run's choices, FAULTS=10m makes it longer.
 func TestAClusterUnderFaults(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("SEED"); text != "" {
@@ -110,6 +115,7 @@ type world struct {
 // holding is one Opener's time with a key, as it saw it.
 type holding struct {
 	number   int64
+	node     int
 	from, to time.Time       // to is zero while it lasts
 	present  map[string]bool // ids of Joinings that have said something and not left
 }
@@ -159,29 +165,69 @@ func (w *world) status(i int) int {
 // agree reports whether nodes, engine and clients have the same Openers, and nobody
 // counts a Joining that is gone.
 func (w *world) agree() bool {
-	keys, joinings := 0, 0
+	keys, joinings := make(map[string]int), 0 // by node
+	seen := make(map[string]int)              // the same, as clients see it
+	homes := make(map[string]string)          // of keys
 	for i := range w.nodes {
 		now := scrape(w.t, "http://"+w.host(i)+":"+w.admins[i])
-		keys += int(now["sigver_keys"])
+		keys[w.name(i)] = int(now["sigver_keys"])
 		joinings += int(now["sigver_joinings"])
+		seen[w.name(i)] = 0
 	}
-	entries := w.engine.keys()
+	entries := w.entries()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	holders, present := 0, 0
-	for _, all := range w.held {
+	for key, all := range w.held {
 		for _, h := range all {
 			if h.to.IsZero() {
 				holders++
+				seen[w.name(h.node)]++
+				homes[entryOf(key)] = w.name(h.node)
 				present += len(h.present)
 			}
 		}
 	}
-	agreed := keys == holders && entries == holders && joinings == 0 && present == 0
+	agreed := maps.Equal(keys, seen) && maps.Equal(entries, homes) && len(homes) == holders && joinings == 0 && present == 0
 	if !agreed {
-		w.t.Logf("nodes: %d keys, %d Joinings; engine: %d keys; clients: %d keys, %d Joinings", keys, joinings, entries, holders, present)
+		w.t.Logf("nodes: %v keys, %d Joinings; engine: %d keys; clients: %v of %d keys, %d Joinings", keys, joinings, len(entries), seen, len(homes), present)
 	}
 	return agreed
+}
+
+// entries is which node has which key by the engine, as it names them (cluster/entry.go).
+func (w *world) entries() map[string]string {
+	const list = `
+local function hex(s) return (string.gsub(s, '.', function(c) return string.format('%02x', string.byte(c)) end)) end
+local all = {}
+for _, key in ipairs(redis.call('KEYS', 'sigver:k:*')) do
+	all[#all + 1] = hex(string.sub(key, 10)) .. ' ' .. hex(string.sub(redis.call('GET', key), 1, 8))
+end
+return all`
+	entries := make(map[string]string)
+	for line := range strings.Lines(redisCLI(w.t, w.engine.port, "eval", list, "0")) {
+		if key, node, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+			entries[key] = node
+		}
+	}
+	return entries
+}
+
+// entryOf is how the engine names key, without a secret.
+func entryOf(key string) string {
+	secret := blake2b.Sum256([]byte("sigver cluster "))
+	name, _ := blake2b.New(16, secret[:]) // these sizes are right
+	name.Write([]byte("key:" + key))
+	return hex.EncodeToString(name.Sum(nil))
+}
+
+var ownName = regexp.MustCompile(`a node of a cluster.*node=([0-9a-f]{16})`)
+
+// name is what node i calls itself.
+func (w *world) name(i int) string {
+	found := ownName.FindStringSubmatch(w.nodes[i].logged())
+	require.NotNil(w.t, found)
+	return found[1]
 }
 
 // faults are what can happen to a world. A lease is 10 s.
@@ -269,12 +315,17 @@ type said struct {
 	Opener  int64 `json:",omitempty"` // number of the one who sends it back
 }
 
-func (w *world) dial(ctx context.Context, chance *rand.Rand) (*websocket.Conn, error) {
+func (w *world) dial(ctx context.Context, node int) (*websocket.Conn, error) {
 	dialing, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	conn, _, err := websocket.Dial(dialing, w.url(chance.IntN(len(w.ports))), nil)
+	conn, _, err := websocket.Dial(dialing, w.url(node), nil)
 	return conn, err
 }
+
+func (w *world) anyNode(chance *rand.Rand) int { return chance.IntN(len(w.ports)) }
+
+// hasToken reports whether key is opened with one, always the same.
+func hasToken(key string) bool { return strings.HasSuffix(key, "0") || strings.HasSuffix(key, "5") }
 
 func receive(ctx context.Context, conn *websocket.Conn, within time.Duration) (p post, err error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
@@ -308,23 +359,38 @@ func write(ctx context.Context, conn *websocket.Conn, v any) error {
 // openers opens key again and again, and sends back what it gets.
 func (w *world) openers(ctx context.Context, key string, chance *rand.Rand) {
 	for ctx.Err() == nil {
-		if conn, err := w.dial(ctx, chance); err == nil {
-			w.opener(ctx, conn, key, chance)
+		node, pause := w.anyNode(chance), 400
+		if conn, err := w.dial(ctx, node); err == nil {
+			err := w.opener(ctx, conn, node, key, chance)
 			_ = conn.CloseNow()
+			if websocket.CloseStatus(err) == 4012 { // who has it now shall have it for a while
+				pause = 10_000
+				if w.quiet.Load() {
+					return
+				}
+			}
 		}
-		time.Sleep(time.Duration(chance.IntN(400)) * time.Millisecond)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(chance.IntN(pause)) * time.Millisecond):
+		}
 	}
 }
 
-func (w *world) opener(ctx context.Context, conn *websocket.Conn, key string, chance *rand.Rand) {
-	if write(ctx, conn, map[string]any{"open": key}) != nil {
-		return
+// opener opens key once. The error is why that ended, if it was the server who did.
+func (w *world) opener(ctx context.Context, conn *websocket.Conn, node int, key string, chance *rand.Rand) error {
+	open := map[string]any{"open": key}
+	if hasToken(key) {
+		open["token"] = "secret"
+	}
+	if err := write(ctx, conn, open); err != nil {
+		return err
 	}
 	p, err := receive(ctx, conn, forgotten)
 	if err != nil || p.IsKeyOk == nil || !*p.IsKeyOk {
-		return
+		return err
 	}
-	h := &holding{number: w.numbers.Add(1), from: time.Now(), present: make(map[string]bool)}
+	h := &holding{number: w.numbers.Add(1), node: node, from: time.Now(), present: make(map[string]bool)}
 	w.mu.Lock()
 	w.opened++
 	w.held[key] = append(w.held[key], h)
@@ -342,7 +408,7 @@ func (w *world) opener(ctx context.Context, conn *websocket.Conn, key string, ch
 		}
 		p, err := receive(ctx, conn, within)
 		if err != nil {
-			return
+			return err
 		}
 		w.mu.Lock()
 		if p.Unavailable != "" {
@@ -359,10 +425,11 @@ func (w *world) opener(ctx context.Context, conn *websocket.Conn, key string, ch
 		}
 		w.check(key, h, p.Data)
 		p.Data.Opener = h.number
-		if write(ctx, conn, map[string]any{"id": p.ID, "data": p.Data}) != nil {
-			return
+		if err := write(ctx, conn, map[string]any{"id": p.ID, "data": p.Data}); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // check finds a join that began when another Opener had the key, and still has.
@@ -370,10 +437,15 @@ func (w *world) check(key string, h *holding, d *said) {
 	if d.N != 0 {
 		return
 	}
+	begun := d.Begun
+	if hasToken(key) {
+		// A node that is cut off is not told of a takeover. It counts on its lease.
+		begun = begun.Add(-10 * time.Second)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, other := range w.held[key] {
-		if other != h && other.from.After(h.from) && other.from.Before(d.Begun) {
+		if other != h && other.from.After(h.from) && other.from.Before(begun) {
 			w.t.Errorf("%s was joined at %v at an Opener that had it since %v; another has it since %v",
 				key, d.Begun, h.from, other.from)
 		}
@@ -384,7 +456,7 @@ func (w *world) check(key string, h *holding, d *said) {
 func (w *world) joinings(ctx context.Context, key string, chance *rand.Rand) {
 	for ctx.Err() == nil {
 		begun := time.Now()
-		if conn, err := w.dial(ctx, chance); err == nil {
+		if conn, err := w.dial(ctx, w.anyNode(chance)); err == nil {
 			w.joining(ctx, conn, key, begun, chance)
 			_ = conn.CloseNow()
 		}
@@ -413,12 +485,18 @@ func (w *world) joining(ctx context.Context, conn *websocket.Conn, key string, b
 			w.joined++
 			w.mu.Unlock()
 		}
-		p, err := receive(ctx, conn, forgotten)
+		within := forgotten
+		if hasToken(key) {
+			within = 5 * time.Second // whoever was taken over at the Opener's node does not answer
+		}
+		p, err := receive(ctx, conn, within)
 		if err != nil {
-			w.silent(ctx, err)
+			if !hasToken(key) {
+				w.silent(ctx, err)
+			}
 			return
 		}
-		if n == 0 && p.Data != nil {
+		if p.Data != nil && (n == 0 || hasToken(key)) {
 			opener = p.Data.Opener
 		}
 		d.Opener = opener
