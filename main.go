@@ -142,7 +142,7 @@ func run() int {
 	context.AfterFunc(ctx, stop)
 	go memory.GiveBack(ctx)
 	if opts.MaxMemory > 0 {
-		go memory.Guard(ctx, opts.MaxMemory, srv.Tight)
+		go memory.Guard(ctx, opts.MaxMemory, func(short memory.Shortage) { srv.Tight(short.Why, short.Severe) })
 	}
 	if err := srv.Run(ctx); err != nil {
 		log.Error("cannot go on", "error", err)

@@ -129,6 +129,9 @@ func (c *Conn) receive(fresh []byte) {
 	if c.receiving() || c.state == stateQueued {
 		c.keep(b)
 	}
+	if c.state == stateOpen && c.in != nil && c.set.severe.Load() {
+		c.shed() // the sweep comes by once a second, and the kernel has more
+	}
 	if c.state == stateQueued {
 		c.set.startHandshakes()
 	}

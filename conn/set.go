@@ -43,7 +43,10 @@ type Set struct {
 	swept  int    // how far the present sweep has come
 	stats  Stats
 
-	tight atomic.Bool // memory is short
+	hurried bool // others wait for a socket to be free; loop only
+
+	tight  atomic.Bool // memory is short
+	severe atomic.Bool // and the server may not wait for it to be more
 
 	buf    []byte
 	inputs []*input // idle ones

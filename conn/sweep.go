@@ -47,8 +47,26 @@ func (s *Set) passed(deadline uint32) bool {
 	return deadline != 0 && int32(s.now-deadline) >= 0
 }
 
+// Hurry says whether clients wait because there are as many sockets as may be. While
+// they do, those that are here have hurriedHandshake to say what they want. Loop only.
+func (s *Set) Hurry(others bool) { s.hurried = others }
+
+// holdsAPlace reports whether c has been silent for longer than it may while others
+// wait.
+func (c *Conn) holdsAPlace() bool {
+	switch c.state {
+	case stateProxied, stateHello, stateQueued, stateHandshake:
+		return c.deadline != 0 && c.age() >= hurriedHandshake
+	}
+	return false
+}
+
 // sweep does what time demands of one connection.
 func (c *Conn) sweep() {
+	if c.set.hurried && c.holdsAPlace() {
+		c.close() // an answer would take until the client closes, too
+		return
+	}
 	if !c.set.passed(c.deadline) {
 		if c.state == stateOpen && c.set.tight.Load() {
 			c.shed()

@@ -21,7 +21,7 @@ func TestSlowReadersWhileMemoryIsShort(t *testing.T) {
 		slow.fill(100 << 10)
 		l.set.Advance(second)
 		require.Empty(t, slow.left, "there is memory enough")
-		l.set.Tight(true)
+		l.set.Tight(true, false)
 		l.set.Advance(second)
 		require.Equal(t, []protocol.CloseCode{protocol.SlowConsumer}, slow.left)
 		l.set.Advance(6 * second)
@@ -44,7 +44,7 @@ func TestSlowReadersWhileMemoryIsShort(t *testing.T) {
 		}
 		l.set.Advance(second)
 		require.Empty(t, reads.left)
-		l.set.Tight(false)
+		l.set.Tight(false, false)
 		reads.fill(100 << 10)
 		l.set.Advance(second)
 		require.Empty(t, reads.left)
@@ -75,7 +75,7 @@ func TestMessagesThatDoNotEndWhileMemoryIsShort(t *testing.T) {
 		for _, c := range all {
 			require.Empty(t, c.left, "there is memory enough")
 		}
-		l.set.Tight(true)
+		l.set.Tight(true, false)
 		busy.send(whole[:len(whole)-1])
 		for range 5 { // one after the other: there is always a beginning
 			l.set.Advance(5 * second)
@@ -89,6 +89,36 @@ func TestMessagesThatDoNotEndWhileMemoryIsShort(t *testing.T) {
 		require.Empty(t, small.left, "it holds next to nothing")
 		l.set.Advance(11 * second)
 		require.Equal(t, []protocol.CloseCode{protocol.TryAgainLater}, busy.left)
+		for _, c := range all {
+			c.hangUp()
+		}
+	})
+}
+
+// While it is severely short, nobody is waited for.
+func TestMessagesThatDoNotEndWhileMemoryIsSeverelyShort(t *testing.T) {
+	limits := generous
+	limits.Handshake = 10 * second
+	l := newLoop(t, limits)
+	whole := frame(text, strings.Repeat("x", 20<<10))
+	l.do(func() {
+		before, grows, small := l.open(), l.open(), l.open()
+		all := []*client{before, grows, small}
+		for _, c := range all {
+			c.KeepOpen()
+		}
+		before.send(whole[:len(whole)-1])
+		small.send(whole[:100])
+		l.set.Tight(true, false)
+		l.set.Advance(second)
+		require.Empty(t, before.left, "there is time for it")
+		l.set.Tight(true, true)
+		l.set.Advance(second)
+		require.Equal(t, []protocol.CloseCode{protocol.TryAgainLater}, before.left)
+		grows.send(whole[:len(whole)-1])
+		require.Equal(t, []protocol.CloseCode{protocol.TryAgainLater}, grows.left, "no sweep has come by")
+		small.send(whole[100:200])
+		require.Empty(t, small.left, "it holds next to nothing")
 		for _, c := range all {
 			c.hangUp()
 		}

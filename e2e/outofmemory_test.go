@@ -14,22 +14,33 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// outOfMemory makes s keep large messages whose end does not come, one by one: where
+// memory is severely short they are not waited for.
+func outOfMemory(t *testing.T, s *instance, admin string) (greedy []*raw) {
+	t.Helper()
+	for scrape(t, admin)["sigver_out_of_memory"] == 0 {
+		require.Less(t, len(greedy), 50)
+		r := dialRaw(t, s)
+		r.write(upgradeRequest)
+		if strings.Contains(r.header(), "101") {
+			r.write(masked(0x01, strings.Repeat("x", 3<<19)))
+			greedy = append(greedy, r)
+		}
+		time.Sleep(300 * time.Millisecond) // the server looks four times a second
+	}
+	require.NotEmpty(t, greedy)
+	return greedy
+}
+
 // A server without memory refuses who is new and serves who is there; when there
 // is memory again, everybody.
 func TestOutOfMemory(t *testing.T) {
-	s, admin := startAdmin(t, "--max-memory", "48MiB", "--max-message", "4MiB", "--rate", "0")
+	s, admin := startAdmin(t, "--max-memory", "48MiB", "--max-message", "4MiB", "--rate", "0", "--handshake-timeout", "1h")
 	opener, joining := dial(t, s), dial(t, s)
 	opener.open("old")
 	joining.join("old")
-	// Each makes the server keep most of a message whose end does not come.
-	var greedy []*raw
-	for range 20 {
-		greedy = append(greedy, upgradeRaw(t, s))
-	}
-	for _, r := range greedy {
-		r.write(masked(0x01, strings.Repeat("x", 3<<20)))
-	}
-	eventually(t, func() bool { return from(t, s, "127.0.0.1").ask(upgradeRequest) == 503 }, "nobody new is let in")
+	greedy := outOfMemory(t, s, admin)
+	require.Equal(t, 503, from(t, s, "127.0.0.1").ask(upgradeRequest), "nobody new is let in")
 	require.Equal(t, 503, from(t, s, "127.0.0.1").ask(streamRequest))
 	status, _ := look(t, admin+"/readyz")
 	require.Equal(t, http.StatusServiceUnavailable, status)
@@ -53,15 +64,9 @@ func TestVisitorsOfAServerWithoutMemory(t *testing.T) {
 	opener.open("old")
 	kept := from(t, s, "127.0.0.1")
 	require.Equal(t, 200, kept.ask("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"))
-	var greedy []*raw
-	for range 20 {
-		greedy = append(greedy, upgradeRaw(t, s))
-	}
-	for _, r := range greedy {
-		r.write(masked(0x01, strings.Repeat("x", 3<<20)))
-	}
+	outOfMemory(t, s, admin)
 	const library = "GET /sigver.js HTTP/1.1\r\nHost: h\r\n\r\n"
-	eventually(t, func() bool { return from(t, s, "127.0.0.1").ask(library) == 503 }, "visitors are refused")
+	require.Equal(t, 503, from(t, s, "127.0.0.1").ask(library), "visitors are refused")
 	_, err := io.Copy(io.Discard, kept.conn)
 	require.NoError(t, err, "who has had an answer is not waited for")
 	require.Equal(t, 200, from(t, s, "127.0.0.1").ask("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"))

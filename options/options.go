@@ -136,7 +136,7 @@ func (o *Options) define() {
 
 	f.Var(number(&c.Loops, runtime.GOMAXPROCS(0), 1, 1024), "loops", "event loops")
 	f.Var(number(&c.MaxConnections, 0, 0, 1<<30), "max-connections", "clients at once; 0: what the open-file limit allows")
-	f.Var(sizeOrOff(&o.MaxMemory, most(memory.Available()), 16<<20), "max-memory", "resident memory over which nobody new is let in; 0: no limit")
+	f.Var(sizeOrOff(&o.MaxMemory, most(memory.Available()), 16<<20), "max-memory", "resident memory over which nobody new is let in, nor with less than a tenth of all left; 0: no limit")
 	f.Var(size(&c.MaxMessage, 64<<10, 128, 64<<20), "max-message", "largest message")
 	f.Var(size(&c.MaxBuffer, 1<<20, 1<<10, 1<<30), "max-buffer", "unsent bytes after which a client that does not read is closed")
 	f.Var(number(&c.MaxJoinings, 1024, 0, 1<<30), "max-joinings", "Joinings of one Opener at once; 0: no limit")

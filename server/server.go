@@ -65,6 +65,7 @@ type Server struct {
 	visitors atomic.Int64  // those of them that are the HTTP server's
 	nextLoop atomic.Uint64 // for the next stream
 	streams  streams
+	posts    posts
 	refusals struct { // of HTTP requests, which no loop has
 		mu     sync.Mutex
 		counts conn.Refusals // guarded by mu
@@ -73,6 +74,7 @@ type Server struct {
 	admitted atomic.Int64  // those of them that are upgraded and not leaving
 	dead     chan error    // buffered; the first loop that died, and why
 	full     limitedLog
+	crowd    limitedLog
 	noFiles  limitedLog
 	refused  limitedLog // addresses
 }

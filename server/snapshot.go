@@ -17,7 +17,7 @@ const otherCode protocol.CloseCode = 0
 type Readiness struct {
 	Leaving bool // stopping: there are no new clients
 	Tight   bool // no memory for new clients
-	Full    bool // as many clients as there may be
+	Full    bool // as many clients or sockets as there may be
 
 	// Of a cluster.
 	Clustered bool
@@ -57,7 +57,7 @@ func (s *Server) Readiness() Readiness {
 	r := Readiness{
 		Leaving: s.leaving.Load(),
 		Tight:   s.tight.Load(),
-		Full:    s.admitted.Load() >= int64(s.maxConnections),
+		Full:    s.admitted.Load() >= int64(s.maxConnections) || s.sockets.Load() >= int64(s.maxSockets),
 	}
 	if s.engine != nil {
 		r.Clustered = true

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -171,9 +170,13 @@ func (w *worker) serveStream(v *visitor, head []byte) {
 func (s *Server) postMessage(w http.ResponseWriter, r *http.Request) {
 	var t token
 	limit := int64(tokenText.EncodedLen(len(t)+nodeLen) + len("@") + s.limits.Message)
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	body, err := s.readPost(w, r, limit)
 	var tooLarge *http.MaxBytesError
 	switch {
+	case errors.Is(err, errNoMemory):
+		w.Header().Set("Connection", "close")
+		s.refuse(w, outOfMemory)
+		return
 	case errors.As(err, &tooLarge):
 		tooLong(w)
 		return

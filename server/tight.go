@@ -10,6 +10,10 @@ import (
 // is short: each has a goroutine and buffers.
 const tightVisitors = 64
 
+// tightNewcomers is how many sockets there may be then that have not said what they
+// want: each takes memory of the kernel.
+const tightNewcomers = 1024
+
 // What is dealt with even then: messages of streams that are there, and whether the
 // server lives.
 var (
@@ -17,18 +21,23 @@ var (
 	itsLife  = []byte("GET /healthz ")
 )
 
-// Tight says whether memory is short. While it is, nobody new is let in, and those
-// who are there may hold less. Any goroutine.
-func (s *Server) Tight(tight bool) {
-	s.tight.Store(tight)
+// Tight says why memory is short, in a word for the log, or that it is not: then why
+// is empty. While it is, nobody new is let in, and those who are there may hold less;
+// if it is severe, at once. One goroutine at a time.
+func (s *Server) Tight(why string, severe bool) {
+	tight := why != ""
+	before := s.tight.Swap(tight)
 	for _, w := range s.workers {
-		w.clients.Tight(tight)
+		w.clients.Tight(tight, severe)
 	}
+	s.posts.setTight(tight)
 	// This also ends the connections that wait for their next request.
 	s.http.SetKeepAlivesEnabled(!tight)
-	if tight {
-		s.log.Warn("out of memory (--max-memory), refusing new clients with 503", "connections", s.admitted.Load())
-	} else {
+	switch {
+	case tight == before:
+	case tight:
+		s.log.Warn("out of memory (--max-memory), refusing new clients with 503", "short", why, "connections", s.admitted.Load())
+	default:
 		s.log.Info("enough memory again")
 	}
 }
@@ -47,4 +56,13 @@ func (c *client) Visiting(header []byte) *conn.Refusal {
 		return outOfMemory
 	}
 	return nil
+}
+
+// crowded reports whether there is no place for another socket.
+func (s *Server) crowded() bool {
+	sockets := s.sockets.Load()
+	if sockets >= int64(s.maxSockets) {
+		return true
+	}
+	return s.tight.Load() && sockets-s.admitted.Load()-s.visitors.Load() >= tightNewcomers
 }

@@ -66,7 +66,9 @@ func (w *worker) accept() {
 		if w.listener < 0 || w.paused {
 			return
 		}
-		if w.server.sockets.Load() >= int64(w.server.maxSockets) {
+		if w.server.crowded() {
+			w.server.crowd.note(w.server.log, "no room for a new client, not even to refuse it: it has to wait",
+				"connections", w.server.admitted.Load(), "sockets", w.server.sockets.Load())
 			w.pause()
 			return
 		}
@@ -125,7 +127,9 @@ func (w *worker) pause() {
 
 // tick tries again to accept, if that was paused.
 func (w *worker) tick() {
-	if !w.paused || w.listener < 0 || w.server.sockets.Load() >= int64(w.server.maxSockets) {
+	crowded := w.server.crowded()
+	w.clients.Hurry(crowded)
+	if !w.paused || w.listener < 0 || crowded {
 		return
 	}
 	w.paused = false
