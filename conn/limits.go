@@ -6,9 +6,11 @@ import "time"
 const (
 	maxHeader    = 8 << 10         // bytes of a handshake's header
 	closeTimeout = 5 * time.Second // from our close frame to the end, whatever the client does
-	// hurriedHandshake is what there is of Limits.Handshake while clients wait for a socket to be free.
+	SweepTime    = time.Second     // within which a passed deadline is noticed
+
+	// hurriedHandshake is what there is of Limits.Handshake while clients wait for a
+	// socket to be free.
 	hurriedHandshake = 2 * time.Second
-	SweepTime        = time.Second // within which a passed deadline is noticed
 )
 
 // Limits bound what one client can take. They are set before the first

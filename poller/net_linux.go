@@ -21,7 +21,13 @@ func ToNet(fd int) (net.Conn, error) {
 // non-blocking descriptor. c is used up, even if there is an error.
 func FromNet(c net.Conn) (int, error) {
 	fd, err := duplicate(c)
-	return fd, errors.Join(err, c.Close())
+	if closing := c.Close(); closing != nil { // who closed it does not want it back
+		if fd >= 0 {
+			_ = CloseFD(fd)
+		}
+		return -1, errors.Join(err, closing)
+	}
+	return fd, err
 }
 
 func duplicate(c net.Conn) (int, error) {
