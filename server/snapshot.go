@@ -94,23 +94,24 @@ func (s *Server) Snapshot() Snapshot {
 	all.Traffic.Refused.Add(s.refusals.counts)
 	s.refusals.mu.Unlock()
 
-	// One after the other on their goroutines, so that nothing is shared.
-	late := time.After(stopTimeout)
+	// Each on its goroutine, so that nothing is shared. Of a loop that is late, or has
+	// died, counts what it said last: a counter must not fall.
+	s.onEveryLoop(func(w *worker) {
+		part := w.snapshot()
+		w.last.Store(&part)
+	})
 	for _, w := range s.workers {
-		part := make(chan Snapshot, 1)
-		w.loop.Post(func() { part <- w.snapshot() })
-		select {
-		case p := <-part:
-			all.Traffic.Add(&p.Traffic)
-			all.Relays += p.Relays
-			for reason, n := range p.TurnedAway {
-				all.TurnedAway[reason] += n
-			}
-			for code, n := range p.Closes {
-				all.Closes[code] += n
-			}
-		case <-late: // a loop that has died says nothing
-			return all
+		part := w.last.Load()
+		if part == nil {
+			continue
+		}
+		all.Traffic.Add(&part.Traffic)
+		all.Relays += part.Relays
+		for reason, n := range part.TurnedAway {
+			all.TurnedAway[reason] += n
+		}
+		for code, n := range part.Closes {
+			all.Closes[code] += n
 		}
 	}
 	return all

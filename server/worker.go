@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 
 	"sigver/admission"
 	"sigver/conn"
@@ -18,8 +19,8 @@ const (
 )
 
 // worker is one event loop and what runs on it: a listening socket of its own
-// and the clients that came in there. All fields but server, loop and listener
-// belong to the loop's goroutine.
+// and the clients that came in there. All fields but server, loop, listener and
+// last belong to the loop's goroutine.
 type worker struct {
 	server   *Server
 	loop     *poller.Loop
@@ -37,6 +38,7 @@ type worker struct {
 	turnedAway map[conn.Reason]uint64 // for their address, before any work
 	relays     uint64                 // messages that a client sent to another
 	closes     map[protocol.CloseCode]uint64
+	last       atomic.Pointer[Snapshot] // this loop's part, when it was last asked; immutable
 }
 
 func newWorker(s *Server, listener int, tls *tls.Config) (*worker, error) {
