@@ -139,29 +139,34 @@ func New(config Config) (*Server, error) {
 func (c *Config) listen(addr netip.AddrPort) (listeners []int, bound netip.AddrPort, err error) {
 	// A socket that is not shared finds out whether the address is somebody
 	// else's: shared ones would quietly take half of the other's clients.
-	probe, err := poller.Listen(addr, c.SharePort)
+	first, err := poller.Listen(addr, c.SharePort)
 	if err != nil {
 		return nil, addr, err
 	}
-	if bound, err = poller.LocalAddr(probe); err != nil {
-		return nil, addr, errors.Join(err, poller.CloseFD(probe))
+	if bound, err = poller.LocalAddr(first); err != nil {
+		return nil, addr, errors.Join(err, poller.CloseFD(first))
 	}
-	if err = poller.CloseFD(probe); err != nil {
+	if c.SharePort {
+		// From here on it gets clients, whom its end would reset.
+		listeners = append(listeners, first)
+	} else if err = poller.CloseFD(first); err != nil {
 		return nil, addr, err
 	}
-	for range c.Loops {
+	for len(listeners) < c.Loops {
 		fd, err := poller.Listen(bound, true)
-		if err == nil && c.Heartbeat > 0 {
-			err = poller.GiveUpAfter(fd, 3*c.Heartbeat)
-		}
 		if err != nil {
-			if fd >= 0 {
-				_ = poller.CloseFD(fd)
-			}
 			closeAll(listeners)
 			return nil, addr, err
 		}
 		listeners = append(listeners, fd)
+	}
+	if c.Heartbeat > 0 {
+		for _, fd := range listeners {
+			if err := poller.GiveUpAfter(fd, 3*c.Heartbeat); err != nil {
+				closeAll(listeners)
+				return nil, addr, err
+			}
+		}
 	}
 	return listeners, bound, nil
 }

@@ -15,6 +15,7 @@ import (
 
 const (
 	acceptBatch = 64       // clients accepted before the others of a batch have their turn
+	stopBatches = 1024     // of them that may wait when the server stops: as many as the kernel lets wait
 	keptScratch = 16 << 10 // bytes of scratch that a worker keeps
 )
 
@@ -62,34 +63,36 @@ func (w *worker) start() error {
 	return w.loop.Add(w.listener, func(poller.Readiness) { w.accept() })
 }
 
-// accept takes in clients that wait, as long as there is room.
-func (w *worker) accept() {
+// accept takes in clients that wait, as long as there is room. It reports whether
+// there may be more of them for whom there is.
+func (w *worker) accept() (more bool) {
 	for range acceptBatch {
 		if w.listener < 0 || w.paused {
-			return
+			return false
 		}
 		if w.server.crowded() {
 			w.server.crowd.note(w.server.log, "no room for a new client, not even to refuse it: it has to wait",
 				"connections", w.server.admitted.Load(), "sockets", w.server.sockets.Load())
 			w.pause()
-			return
+			return false
 		}
 		fd, err := poller.Accept(w.listener)
 		switch {
 		case errors.Is(err, poller.ErrAgain):
-			return
+			return false
 		case errors.Is(err, poller.ErrNoFiles):
 			w.server.noFiles.note(w.server.log, "no file descriptor for a new client, waiting for one to be free",
 				"connections", w.server.admitted.Load())
 			w.pause()
-			return
+			return false
 		case err != nil:
 			w.server.noFiles.note(w.server.log, "cannot accept", "error", err)
 			w.pause()
-			return
+			return false
 		}
 		w.serve(fd)
 	}
+	return true
 }
 
 func (w *worker) serve(fd int) {
@@ -145,10 +148,10 @@ func (w *worker) stopAccepting() {
 	if w.listener < 0 {
 		return
 	}
-	for waiting := true; waiting && !w.paused; {
-		before := w.server.sockets.Load()
-		w.accept()
-		waiting = w.server.sockets.Load() > before
+	for range stopBatches {
+		if !w.accept() {
+			break
+		}
 	}
 	_ = w.loop.Remove(w.listener)
 	_ = poller.CloseFD(w.listener)
