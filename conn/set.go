@@ -108,16 +108,16 @@ func (s *Set) GoAway() {
 	s.each((*Conn).GoAway)
 }
 
-// GoAwaySome is GoAway for n open connections. It returns how many of those are
-// left, and how many are on their way to be open. Loop only.
-func (s *Set) GoAwaySome(n int) (open, entering int) {
+// GoAwaySome is GoAway for as many open connections as it can take from budget, which
+// sets of several loops share. It returns how many of those are left, and how many are
+// on their way to be open. Loop only.
+func (s *Set) GoAwaySome(budget *atomic.Int64) (open, entering int) {
 	s.each(func(c *Conn) {
 		switch c.state {
 		case stateProxied, stateHello, stateQueued, stateAway, stateHandshake:
 			entering++
 		case stateOpen:
-			if n > 0 {
-				n--
+			if budget.Load() > 0 && budget.Add(-1) >= 0 {
 				c.GoAway()
 			} else {
 				open++

@@ -39,16 +39,16 @@ func (s *Server) stop() {
 }
 
 // sendAway spreads the end of clients over drain, so that they are not all back
-// at the next server in one instant: as many each tick, but one at least, so that
-// a few of them do not make it wait.
+// at the next server in one instant: as many each tick, whatever loops they are on,
+// but one at least, so that a few of them do not make it wait.
 func (s *Server) sendAway() {
 	entered := time.Now().Add(min(enterTime, s.drain))
 	left := s.admitted.Load()
 	for ticks := int64(s.drain / drainTick); ticks > 0; ticks-- {
-		each := int(left/ticks/int64(len(s.workers))) + 1
-		var open, entering atomic.Int64
+		var budget, open, entering atomic.Int64
+		budget.Store((left + ticks - 1) / ticks)
 		s.onEveryLoop(func(w *worker) {
-			o, e := w.clients.GoAwaySome(each)
+			o, e := w.clients.GoAwaySome(&budget)
 			open.Add(int64(o))
 			entering.Add(int64(e))
 		})
