@@ -62,7 +62,7 @@ type Conn struct {
 	// Loop only. Times are milliseconds of the set's clock.
 	in         *input  // what the client has begun to send; nil between messages
 	index      int32   // place in set.conns
-	heard      uint32  // when bytes last arrived
+	heard      uint32  // when bytes last arrived; an interval before the ping, if that came late
 	deadline   uint32  // when this state ends by itself; 0: never
 	allowance  float32 // frames that it may still send at once (Limits.Burst)
 	state      state

@@ -43,7 +43,8 @@ type Set struct {
 	swept  int    // how far the present sweep has come
 	stats  Stats
 
-	hurried bool // others wait for a socket to be free; loop only
+	patient uint32 // until then nobody is closed for being silent; 0: it is over. Loop only
+	hurried bool   // others wait for a socket to be free; loop only
 
 	tight  atomic.Bool // memory is short
 	severe atomic.Bool // and the server may not wait for it to be more

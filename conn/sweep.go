@@ -14,7 +14,9 @@ func (s *Set) tick() {
 	before := s.ticked
 	s.setClock()
 	s.ticked = s.now
-	s.stats.Lag.observe(time.Duration(s.now-before)*time.Millisecond - tick)
+	lag := time.Duration(s.now-before)*time.Millisecond - tick
+	s.stats.Lag.observe(lag)
+	s.bePatient(lag)
 	if s.onTick != nil {
 		s.onTick()
 	}
@@ -88,6 +90,17 @@ func (c *Conn) sweep() {
 	}
 }
 
+// bePatient gives everybody another interval when this loop, or the machine, stood
+// still for one: what clients have answered may not have been read, nor arrived.
+func (s *Set) bePatient(lag time.Duration) {
+	if s.passed(s.patient) {
+		s.patient = 0
+	}
+	if lag >= s.limits.Heartbeat {
+		s.patient = s.after(s.limits.Heartbeat)
+	}
+}
+
 // heartbeat pings a connection that has been quiet and closes one that has not
 // even answered that.
 func (c *Conn) heartbeat() {
@@ -98,12 +111,21 @@ func (c *Conn) heartbeat() {
 		if quiet >= interval {
 			c.sendKeepAlive()
 		}
-	case quiet >= 3*interval:
-		c.fail(protocol.HeartbeatTimeout, "nothing was heard, not even a pong")
 	case quiet >= interval && !c.pinged:
 		c.pinged = true
+		c.seemHeard(interval)
 		c.send(ws.OpPing, nil)
+	case quiet >= 3*interval && c.set.patient == 0:
+		c.fail(protocol.HeartbeatTimeout, "nothing was heard, not even a pong")
 	}
+}
+
+// seemHeard makes it the time ago that c was heard, so that its ping, however late it
+// comes, has two intervals to be answered. What it may send stays what it is.
+func (c *Conn) seemHeard(ago time.Duration) {
+	c.refill()
+	c.heard = c.set.now - uint32(ago.Milliseconds())
+	c.allowance -= float32(c.earned())
 }
 
 // refill adds what may be sent since the connection was last heard.

@@ -217,3 +217,68 @@ func TestTheClockWraps(t *testing.T) {
 		require.NoError(t, poller.CloseFD(closing.fd))
 	})
 }
+
+// When the loop or the machine stood still, it is not the clients who were silent: each
+// has two intervals after its ping, and one if it was pinged before.
+func TestHeartbeatAfterAStandstill(t *testing.T) {
+	limits := generous
+	limits.Heartbeat = 10 * second
+	l := newLoop(t, limits)
+	l.do(func() {
+		pinged, quiet, dead := l.open(), l.open(), l.open()
+		all := []*client{pinged, quiet, dead}
+		for _, c := range all {
+			c.KeepOpen()
+		}
+		l.set.Advance(9 * second)
+		quiet.send(frame(pong, ""))
+		l.set.Advance(2 * second)
+		for _, c := range []*client{pinged, dead} {
+			got, _ := c.receive()
+			require.Equal(t, answer(ping, ""), got)
+		}
+		l.set.Advance(100 * second)
+		for _, c := range all {
+			require.Empty(t, c.left)
+		}
+		got, _ := quiet.receive()
+		require.Equal(t, answer(ping, ""), got)
+		pinged.send(frame(pong, "")) // which was on its way
+		l.set.Advance(9 * second)
+		require.Empty(t, dead.left)
+		l.set.Advance(2 * second)
+		require.Equal(t, []protocol.CloseCode{protocol.HeartbeatTimeout}, dead.left)
+		got, _ = pinged.receive()
+		require.Equal(t, answer(ping, ""), got)
+		pinged.send(frame(pong, ""))
+		l.set.Advance(8 * second)
+		require.Empty(t, quiet.left, "two intervals are not over")
+		l.set.Advance(2 * second)
+		require.Equal(t, []protocol.CloseCode{protocol.HeartbeatTimeout}, quiet.left)
+		require.Empty(t, pinged.left)
+		for _, c := range all {
+			c.hangUp()
+		}
+	})
+}
+
+// A ping neither adds to what a client may send nor takes anything away.
+func TestALatePingLeavesTheRate(t *testing.T) {
+	limits := generous
+	limits.Heartbeat, limits.Rate, limits.Burst = 10*second, 1, 100
+	l := newLoop(t, limits)
+	l.do(func() {
+		c := l.open()
+		c.KeepOpen()
+		c.send(strings.Repeat(frame(text, "x"), 100))
+		l.set.Advance(25 * second)
+		got, _ := c.receive()
+		require.Equal(t, answer(ping, ""), got)
+		l.set.Advance(5 * second)
+		c.send(strings.Repeat(frame(text, "x"), 30))
+		require.Empty(t, c.left)
+		c.send(frame(text, "x"))
+		require.Equal(t, []protocol.CloseCode{protocol.RateLimited}, c.left)
+		c.hangUp()
+	})
+}
