@@ -79,12 +79,12 @@ func one(is bool) int {
 
 func writeTraffic(w io.Writer, now *server.Snapshot) {
 	t := &now.Traffic
-	counter(w, "sigver_accepted_total", "Accepted connections.", t.Accepted)
+	counter(w, "sigver_accepted_total", "Accepted connections, those that are turned away at once too.", now.Accepted)
 	counter(w, "sigver_messages_received_total", "Messages of clients.", t.Received)
 	counter(w, "sigver_message_bytes_received_total", "Bytes of the messages of clients.", t.ReceivedBytes)
 	counter(w, "sigver_messages_sent_total", "Messages to clients, pings and closes too.", t.Sent)
 	counter(w, "sigver_bytes_sent_total", "Bytes to clients, before TLS.", t.SentBytes)
-	counter(w, "sigver_relays_total", "Messages of clients that went to another one.", now.Relays)
+	counter(w, "sigver_relays_total", "Messages of clients to another one, who may have left.", now.Relays)
 	counter(w, "sigver_writes_total", "System calls that wrote.", t.Writes)
 	counter(w, "sigver_batches_total", "Batches of events after which something was written.", t.Batches)
 	histogram(w, "sigver_handshake_seconds", "From accept to upgrade or stream, with TLS.", &t.Handshakes)
@@ -100,7 +100,7 @@ func writeEnds(w io.Writer, now *server.Snapshot) {
 	for _, r := range refused {
 		metrics.WriteCounterUint64(w, fmt.Sprintf("sigver_refusals_total{status=\"%d\",reason=%q}", r.Status, string(r.Reason)), now.Traffic.Refused[r])
 	}
-	announce(w, "counter", "sigver_turned_away_total", "Connections closed at once, for too much from their address.")
+	announce(w, "counter", "sigver_turned_away_total", "Accepted connections that were closed at once, for too much from their address.")
 	for _, reason := range []conn.Reason{conn.PerIP, conn.AcceptRate} {
 		metrics.WriteCounterUint64(w, fmt.Sprintf("sigver_turned_away_total{reason=%q}", string(reason)), now.TurnedAway[reason])
 	}

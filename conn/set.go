@@ -79,7 +79,6 @@ func NewSet(loop *poller.Loop, limits *Limits, events func(*Conn) Events, onTick
 // returned. In that case its events are not told. Loop only.
 func (s *Set) Serve(c *Conn, fd int) error {
 	s.setClock()
-	s.stats.Accepted++
 	c.begin(s)
 	c.deadline = s.after(s.limits.Handshake)
 	if s.TLS != nil {

@@ -5,8 +5,7 @@ import "time"
 // Stats counts what the connections of one Set have done since it was made. It
 // belongs to the loop: whoever wants it asks there (Set.Stats).
 type Stats struct {
-	Accepted uint64   // sockets
-	Refused  Refusals // HTTP answers in place of an upgrade
+	Refused Refusals // HTTP answers in place of an upgrade
 
 	Received      uint64 // messages
 	ReceivedBytes uint64 // of them, without frames
@@ -85,7 +84,6 @@ func (h *Histogram) Add(other *Histogram) {
 
 // Add adds what other has counted.
 func (s *Stats) Add(other *Stats) {
-	s.Accepted += other.Accepted
 	s.Refused.Add(other.Refused)
 	s.Received += other.Received
 	s.ReceivedBytes += other.ReceivedBytes

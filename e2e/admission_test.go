@@ -134,7 +134,9 @@ func TestTheRateOfConnectionsOfOneAddress(t *testing.T) {
 		}
 	}
 	require.GreaterOrEqual(t, refused, 3, "a slow machine may have earned one or two more")
-	require.Equal(t, float64(refused), scrape(t, admin)[`sigver_turned_away_total{reason="accept_rate"}`])
+	now := scrape(t, admin)
+	require.Equal(t, float64(refused), now[`sigver_turned_away_total{reason="accept_rate"}`])
+	require.Equal(t, 15.0, now["sigver_accepted_total"], "they are part of those")
 	require.Equal(t, 101, from(t, s, "127.0.0.3").ask(upgradeRequest))
 	eventually(t, func() bool { return from(t, s, "127.0.0.2").ask(upgradeRequest) == 101 }, "one a second")
 }

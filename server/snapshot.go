@@ -47,8 +47,9 @@ type Snapshot struct {
 
 	// Since the start.
 	Traffic    conn.Stats
-	TurnedAway map[conn.Reason]uint64        // closed at once, for too much from their address
-	Relays     uint64                        // messages of clients to each other
+	Accepted   uint64                        // connections
+	TurnedAway map[conn.Reason]uint64        // those of them that were closed at once, for too much from their address
+	Relays     uint64                        // messages of clients to each other, also to one who had left
 	Closes     map[protocol.CloseCode]uint64 // ends of clients; 0 for codes that clients make up
 }
 
@@ -106,6 +107,7 @@ func (s *Server) Snapshot() Snapshot {
 			continue
 		}
 		all.Traffic.Add(&part.Traffic)
+		all.Accepted += part.Accepted
 		all.Relays += part.Relays
 		for reason, n := range part.TurnedAway {
 			all.TurnedAway[reason] += n
@@ -120,6 +122,7 @@ func (s *Server) Snapshot() Snapshot {
 // snapshot is this loop's part. Loop only.
 func (w *worker) snapshot() (part Snapshot) {
 	w.clients.Stats(&part.Traffic)
+	part.Accepted = w.accepted
 	part.Relays = w.relays
 	part.TurnedAway = maps.Clone(w.turnedAway)
 	part.Closes = maps.Clone(w.closes)

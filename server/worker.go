@@ -36,8 +36,9 @@ type worker struct {
 	entered map[*client]*admission.Address
 	// asking is whose join others of a cluster have to answer, and from where.
 	asking     map[*client]netip.Addr
-	turnedAway map[conn.Reason]uint64 // for their address, before any work
-	relays     uint64                 // messages that a client sent to another
+	accepted   uint64                 // sockets
+	turnedAway map[conn.Reason]uint64 // those of them that were for their address, before any work
+	relays     uint64                 // messages that a client sent to another, there or not
 	closes     map[protocol.CloseCode]uint64
 	last       atomic.Pointer[Snapshot] // this loop's part, when it was last asked; immutable
 }
@@ -90,6 +91,7 @@ func (w *worker) accept() (more bool) {
 			w.pause()
 			return false
 		}
+		w.accepted++
 		w.serve(fd)
 	}
 	return true
