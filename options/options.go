@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -88,8 +89,12 @@ func Parse(args []string, lookupEnv func(string) (string, bool)) (*Options, erro
 		return o, err
 	}
 	if o.Admin != "" {
-		if _, _, err := net.SplitHostPort(o.Admin); err != nil {
-			return o, fmt.Errorf("--admin: %q is no address: must be a host and a port, as 127.0.0.1:9000", o.Admin)
+		_, port, err := net.SplitHostPort(o.Admin)
+		if err == nil {
+			_, err = strconv.ParseUint(port, 10, 16)
+		}
+		if err != nil {
+			return o, fmt.Errorf("--admin: %q is no address: must be a host and a port from 0 to 65535, as 127.0.0.1:9000", o.Admin)
 		}
 	}
 	o.Config.OpenAnyway = o.clusterDown == "local"
@@ -105,19 +110,29 @@ func (o *Options) checkAdmission() (err error) {
 		return fmt.Errorf("--origin: %w", err)
 	}
 	for _, text := range o.proxies {
-		network, err := netip.ParsePrefix(strings.TrimSpace(text))
-		if addr, e := netip.ParseAddr(strings.TrimSpace(text)); e == nil {
-			network, err = netip.PrefixFrom(addr, addr.BitLen()), nil
-		}
+		network, err := parseNetwork(strings.TrimSpace(text))
 		if err != nil {
 			return fmt.Errorf("--trusted-proxy: %q is no network: must be like 10.0.0.0/8 or 192.0.2.1", text)
 		}
-		o.Config.Proxies = append(o.Config.Proxies, network.Masked())
+		o.Config.Proxies = append(o.Config.Proxies, network)
 	}
 	if o.Config.ProxyProtocol && len(o.Config.Proxies) == 0 {
 		return errors.New("--proxy-protocol without --trusted-proxy: it must be known whose word counts")
 	}
 	return nil
+}
+
+// parseNetwork reads a network, or one address. IPv4 networks may be written as part of
+// IPv6 (RFC 4291 §2.5.5.2); clients' addresses are not.
+func parseNetwork(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return addr.Unmap().Prefix(addr.Unmap().BitLen())
+	}
+	network, err := netip.ParsePrefix(text)
+	if err == nil && network.Addr().Is4In6() {
+		return network.Addr().Unmap().Prefix(network.Bits() - 96) // an error if it is wider
+	}
+	return network.Masked(), err
 }
 
 // define names every flag, its default and what it may be.

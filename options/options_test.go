@@ -128,6 +128,31 @@ func TestMistakesAreNamed(t *testing.T) {
 			args: []string{"-a", "ca.pem"},
 			says: []string{"--ca"},
 		},
+		{
+			name: "no port",
+			args: []string{"--admin", "127.0.0.1"},
+			says: []string{"--admin", `"127.0.0.1"`},
+		},
+		{
+			name: "a port above the most",
+			args: []string{"--admin", "127.0.0.1:99999"},
+			says: []string{"--admin", `"127.0.0.1:99999"`, "0 to 65535"},
+		},
+		{
+			name: "a port that is no number",
+			args: []string{"--admin", ":nonsense"},
+			says: []string{"--admin", `":nonsense"`, "0 to 65535"},
+		},
+		{
+			name: "no network",
+			args: []string{"--trusted-proxy", "10.0.0.0/33"},
+			says: []string{"--trusted-proxy", `"10.0.0.0/33"`},
+		},
+		{
+			name: "more than all of IPv4",
+			args: []string{"--trusted-proxy", "::ffff:10.0.0.0/90"},
+			says: []string{"--trusted-proxy", `"::ffff:10.0.0.0/90"`},
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -246,5 +271,24 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 			require.NotContains(t, err.Error(), "hid")
 			require.NotContains(t, err.Error(), "'h'")
 		}
+	}
+}
+
+// A network of IPv4 is one, however it is written: the addresses of clients are compared
+// with it.
+func TestNetworksOfProxies(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.1.2.3/8":          "10.0.0.0/8",
+		"192.0.2.1":           "192.0.2.1/32",
+		"::ffff:10.0.0.0/104": "10.0.0.0/8",
+		"::ffff:192.0.2.1":    "192.0.2.1/32",
+		"2001:db8::1/32":      "2001:db8::/32",
+		"2001:db8::1":         "2001:db8::1/128",
+		"0.0.0.0/0":           "0.0.0.0/0",
+		"::ffff:0.0.0.0/96":   "0.0.0.0/0",
+	} {
+		o, err := options.Parse([]string{"--trusted-proxy", text}, environment{}.lookup)
+		require.NoError(t, err, text)
+		require.Equal(t, want, o.Config.Proxies[0].String(), text)
 	}
 }
