@@ -21,8 +21,10 @@ const (
 	steady = 50
 	worth  = 20
 	// Between two times are at least leastPause, and costShare times as long as
-	// the first has taken.
+	// the first has taken, but no more than mostPause: on a busy machine it takes long
+	// for what it costs.
 	leastPause = 3 * time.Second
+	mostPause  = 10 * time.Second
 	costShare  = 200
 )
 
@@ -68,10 +70,14 @@ func (k *keeper) look(now time.Time) bool {
 	}
 	started := time.Now()
 	debug.FreeOSMemory()
-	k.pause = now.Add(max(leastPause, costShare*time.Since(started)))
+	k.pause = now.Add(pauseAfter(time.Since(started)))
 	k.kept = k.held()
 	k.last = k.kept
 	return true
+}
+
+func pauseAfter(cost time.Duration) time.Duration {
+	return min(max(leastPause, costShare*cost), mostPause)
 }
 
 // held is how much of the system's memory the heap takes, in bytes.

@@ -59,3 +59,13 @@ func TestItTakesNoMoreThanItsShare(t *testing.T) {
 	require.True(t, k.look(now.Add(time.Hour)))
 	sink = nil
 }
+
+func TestThePauseFollowsTheCost(t *testing.T) {
+	for cost, want := range map[time.Duration]time.Duration{
+		time.Millisecond:       leastPause,
+		20 * time.Millisecond:  4 * time.Second,
+		500 * time.Millisecond: mostPause,
+	} {
+		require.Equal(t, want, pauseAfter(cost))
+	}
+}
