@@ -65,4 +65,8 @@ func TestAvailable(t *testing.T) {
 	}
 	require.Positive(t, Available(), "of this machine")
 	require.Positive(t, Resident())
+	for _, b := range bounds("/") {
+		require.Positive(t, b.left, b.of)
+		require.LessOrEqual(t, b.left, b.total, b.of)
+	}
 }
