@@ -41,7 +41,8 @@ type Shortage struct {
 // before the limit the collector works harder.
 func Guard(ctx context.Context, limit int64, tell func(Shortage)) {
 	debug.SetMemoryLimit(int64(float64(limit) * collectAt))
-	g := guard{root: "/", limit: limit, resident: Resident}
+	g := guard{root: "/", limit: limit}
+	g.resident = g.reader.resident
 	ticker := time.NewTicker(checkEvery)
 	defer ticker.Stop()
 	for {
@@ -58,6 +59,7 @@ func Guard(ctx context.Context, limit int64, tell func(Shortage)) {
 
 // guard remembers what was told. It belongs to one goroutine.
 type guard struct {
+	reader   reader
 	root     string // of the files
 	limit    int64  // bytes
 	resident func() int64
@@ -89,7 +91,7 @@ func (g *guard) shortage() (found Shortage) {
 		found.Why = "the process"
 		found.Severe = resident > float64(g.limit)*farOver
 	}
-	for _, b := range bounds(g.root) {
+	for _, b := range g.reader.bounds(g.root) {
 		left, wanted := float64(b.left), float64(reserve(b.total))
 		if left < wanted*share {
 			found.Why = b.of

@@ -65,7 +65,7 @@ func TestAvailable(t *testing.T) {
 	}
 	require.Positive(t, Available(), "of this machine")
 	require.Positive(t, Resident())
-	for _, b := range bounds("/") {
+	for _, b := range new(reader).bounds("/") {
 		require.Positive(t, b.left, b.of)
 		require.LessOrEqual(t, b.left, b.total, b.of)
 	}
