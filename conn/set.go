@@ -32,7 +32,7 @@ type Set struct {
 	loop   *poller.Loop
 	limits *Limits
 	events func(*Conn) Events
-	onTick func()
+	onTick func() (crowded bool)
 
 	conns  []*Conn         // in no order; Conn.index is the place
 	queued []*Conn         // in line for a TLS handshake, some closed meanwhile
@@ -44,7 +44,7 @@ type Set struct {
 	stats  Stats
 
 	patient uint32 // until then nobody is closed for being silent; 0: it is over. Loop only
-	hurried bool   // others wait for a socket to be free; loop only
+	hurried bool   // what onTick said; loop only
 
 	tight  atomic.Bool // memory is short
 	severe atomic.Bool // and the server may not wait for it to be more
@@ -61,8 +61,10 @@ type Set struct {
 // NewSet makes the set of loop's connections. limits must not change any more.
 // events finds a connection's owner, always the same; a pointer to it in each Conn
 // would take 16 bytes, and who embeds a Conn knows where it is. onTick, unless nil,
-// is called some times a second, on the loop.
-func NewSet(loop *poller.Loop, limits *Limits, events func(*Conn) Events, onTick func()) (*Set, error) {
+// is called some times a second, on the loop, perhaps before NewSet returns. It reports
+// whether clients wait because there are as many sockets as may be: while they do,
+// those that are here have hurriedHandshake to say what they want.
+func NewSet(loop *poller.Loop, limits *Limits, events func(*Conn) Events, onTick func() (crowded bool)) (*Set, error) {
 	s := &Set{
 		loop:   loop,
 		limits: limits,

@@ -18,7 +18,7 @@ func (s *Set) tick() {
 	s.stats.Lag.observe(lag)
 	s.bePatient(lag)
 	if s.onTick != nil {
-		s.onTick()
+		s.hurried = s.onTick()
 	}
 	s.startHandshakes()
 	n := len(s.conns)/int(tickParts) + 1
@@ -48,10 +48,6 @@ func (s *Set) after(d time.Duration) uint32 {
 func (s *Set) passed(deadline uint32) bool {
 	return deadline != 0 && int32(s.now-deadline) >= 0
 }
-
-// Hurry says whether clients wait because there are as many sockets as may be. While
-// they do, those that are here have hurriedHandshake to say what they want. Loop only.
-func (s *Set) Hurry(others bool) { s.hurried = others }
 
 // holdsAPlace reports whether c has been silent for longer than it may while others
 // wait.

@@ -132,17 +132,19 @@ func (w *worker) pause() {
 	}
 }
 
-// tick tries again to accept, if that was paused.
-func (w *worker) tick() {
-	crowded := w.server.crowded()
-	w.clients.Hurry(crowded)
-	if !w.paused || w.listener < 0 || crowded {
-		return
+// tick tries again to accept, if that was paused. It reports whether there is no room.
+func (w *worker) tick() (crowded bool) {
+	if w.server.crowded() {
+		return true
+	}
+	if !w.paused || w.listener < 0 {
+		return false
 	}
 	w.paused = false
 	if err := w.loop.Watch(w.listener, poller.Readable); err != nil {
 		w.server.loopDied(fmt.Errorf("resuming the listener: %w", err))
 	}
+	return false
 }
 
 // stopAccepting takes in who waits already and closes the listener. Loop only.
