@@ -600,7 +600,7 @@ for (const transport of ['websocket', 'sse']) {
       let said = ''
       child.stdout.on('data', (text) => (said += text))
       child.stderr.on('data', (text) => (said += text))
-      const [code] = await deadline(once(child, 'exit'), () => `the end of the process:\n${said}`)
+      const [code] = await deadline(once(child, 'close'), () => `the end of the process:\n${said}`)
       assert.deepEqual([code, said], [0, 'done\n'])
     })
   })

@@ -592,7 +592,7 @@ const TRANSPORTS = {
     socket.onerror = () => {} // a close follows
     socket.onclose = ({ code, reason }) => on.close(code, reason)
     return {
-      send: (text) => socket.send(text),
+      send: (text) => socket.readyState === 1 && socket.send(text), // else its close is under way
       idle: () => socket.bufferedAmount === 0,
       close: () => socket.close(1000),
     }
