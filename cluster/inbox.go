@@ -69,11 +69,12 @@ func (c *Cluster) hears(lane int, does bool) {
 		c.again(right)
 		c.wg.Go(c.router.Recheck) // not here: the hook must not wait
 		c.log.Info("messages of other nodes come again")
-	} else {
-		close(c.heard)
 	}
-	e.began = true
 	e.all.Store(true)
+	if !e.began {
+		e.began = true
+		close(c.heard) // whoever waits for that may claim keys at once
+	}
 	c.wish.kick()
 }
 
