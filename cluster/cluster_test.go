@@ -53,9 +53,21 @@ type node struct {
 	router *router.Router
 }
 
+func configOf(port string) cluster.Config {
+	return cluster.Config{URL: "redis://127.0.0.1:" + port, Log: slog.New(slog.DiscardHandler)}
+}
+
+// openIdle is cluster.OpenIdle, for what a node does by itself.
+func openIdle(t testing.TB, port string) (c *cluster.Cluster, work func()) {
+	t.Helper()
+	c, work, err := cluster.OpenIdle(configOf(port))
+	require.NoError(t, err)
+	return c, work
+}
+
 func startNode(t testing.TB, port string) *node {
 	t.Helper()
-	c, err := cluster.Open(cluster.Config{URL: "redis://127.0.0.1:" + port, Log: slog.New(slog.DiscardHandler)})
+	c, err := cluster.Open(configOf(port))
 	require.NoError(t, err)
 	n := &node{Cluster: c, router: router.New(2, 3)}
 	n.router.Cluster(c, false)

@@ -2,7 +2,6 @@ package cluster_test
 
 import (
 	"bufio"
-	"log/slog"
 	"os/exec"
 	"slices"
 	"strings"
@@ -213,8 +212,7 @@ func TestAForgottenKeyIsNobodyElses(t *testing.T) {
 // gets no key that may be somebody's.
 func TestAClaimFromBeforeTheEngineForgot(t *testing.T) {
 	port := startEngine(t)
-	c, work, err := cluster.OpenIdle(cluster.Config{URL: "redis://127.0.0.1:" + port, Log: slog.New(slog.DiscardHandler)})
-	require.NoError(t, err)
+	c, work := openIdle(t, port)
 	defer c.Close()
 	require.NoError(t, c.Renew())
 	answers := make(chan error, 2)
@@ -234,8 +232,7 @@ func TestAClaimFromBeforeTheEngineForgot(t *testing.T) {
 // Whoever finds the engine's new memory finds the fence too.
 func TestTheFenceComesBeforeTheMemory(t *testing.T) {
 	port := startEngine(t)
-	c, _, err := cluster.OpenIdle(cluster.Config{URL: "redis://127.0.0.1:" + port, Log: slog.New(slog.DiscardHandler)})
-	require.NoError(t, err)
+	c, _ := openIdle(t, port)
 	defer c.Close()
 	require.NoError(t, c.Renew())
 	require.Equal(t, "0", ask(t, port, "exists", "sigver:fence"), "a new cluster is served at once")
@@ -270,8 +267,7 @@ func TestTheFenceComesBeforeTheMemory(t *testing.T) {
 // served again.
 func TestNothingGathersWithoutTheEngine(t *testing.T) {
 	port := startEngine(t)
-	c, _, err := cluster.OpenIdle(cluster.Config{URL: "redis://127.0.0.1:" + port, Log: slog.New(slog.DiscardHandler)})
-	require.NoError(t, err)
+	c, _ := openIdle(t, port)
 	defer c.Close()
 	c.Away()
 	for _, right := range []router.Right{router.ByToken, router.Yielding, router.ByTime} {
@@ -292,8 +288,7 @@ func TestNothingGathersWithoutTheEngine(t *testing.T) {
 // Whoever waits for an answer when a node stops gets one.
 func TestNobodyWaitsForANodeThatStops(t *testing.T) {
 	port := startEngine(t)
-	c, _, err := cluster.OpenIdle(cluster.Config{URL: "redis://127.0.0.1:" + port, Log: slog.New(slog.DiscardHandler)})
-	require.NoError(t, err)
+	c, _ := openIdle(t, port)
 	answers := make(chan error, 4)
 	ask := func() {
 		c.Claim(router.Claim{Key: []byte("key"), Right: router.Yielding}, func(_ router.Ref, err error) { answers <- err })
@@ -314,8 +309,7 @@ func TestNobodyWaitsForANodeThatStops(t *testing.T) {
 // waits gets his answer.
 func TestTooMuchToDo(t *testing.T) {
 	port := startEngine(t)
-	c, work, err := cluster.OpenIdle(cluster.Config{URL: "redis://127.0.0.1:" + port, Log: slog.New(slog.DiscardHandler)})
-	require.NoError(t, err)
+	c, work := openIdle(t, port)
 	defer c.Close()
 	answers := make(chan error, cluster.MaxAsked+1)
 	look := func() {
