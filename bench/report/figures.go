@@ -104,6 +104,15 @@ func (s *Scenario) soundIn(f figure) bool {
 	return s.sound() && (len(s.ClientBound) == 0 || !f.paced())
 }
 
+// marked puts a mark behind the text of a figure that is the client's. paced says
+// that the figure tells how fast it went.
+func (s *Scenario) marked(paced bool, text, mark string) string {
+	if text == "" || !paced || len(s.ClientBound) == 0 {
+		return text
+	}
+	return text + " " + mark
+}
+
 // operation is the word for what is counted.
 func (s *Scenario) operation() string { return cmp.Or(s.Operation, "operation") }
 

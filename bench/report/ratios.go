@@ -40,14 +40,6 @@ func (r *ratioRow) cell(f figure) (value, ratio string) {
 	return value, ratio
 }
 
-// marked puts a mark behind a figure that is the client's.
-func (r *ratioRow) marked(f figure, value, mark string) string {
-	if value == "" || len(r.s.ClientBound) == 0 || !f.paced() {
-		return value
-	}
-	return value + " " + mark
-}
-
 // ratio is first/other, NaN if either is unknown or nothing.
 func (r *ratioRow) ratio(f figure) float64 {
 	a, known := f.of(r.first)
@@ -183,7 +175,7 @@ func WriteRatios(w io.Writer, first *Result, others []*Result) error {
 			}
 			for _, f := range figures {
 				value, ratio := row.cell(f)
-				cells = append(cells, orDash(row.marked(f, value, "!!")), ratio)
+				cells = append(cells, orDash(row.s.marked(f.paced(), value, "!!")), ratio)
 			}
 			t.AppendRow(cells)
 		}
@@ -242,7 +234,7 @@ func WriteMarkdown(w io.Writer, first *Result, others []*Result) error {
 				if ratio != "" {
 					value += " (" + ratio + ")"
 				}
-				shown := row.marked(f, value, "⚠")
+				shown := row.s.marked(f.paced(), value, "⚠")
 				bound = bound || shown != value
 				fmt.Fprintf(&b, " %s |", shown)
 			}

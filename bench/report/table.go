@@ -76,13 +76,7 @@ var summary = []column{
 }
 
 // shown is the cell, with a mark behind a figure that is the client's.
-func (c *column) shown(s *Scenario, mark string) string {
-	text := c.cell(s)
-	if text == "" || !c.paced || len(s.ClientBound) == 0 {
-		return text
-	}
-	return text + " " + mark
-}
+func (c *column) shown(s *Scenario, mark string) string { return s.marked(c.paced, c.cell(s), mark) }
 
 // filled returns the columns of summary of which at least one cell is known.
 func filled(results []*Result) []column {
