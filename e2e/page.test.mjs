@@ -31,6 +31,9 @@ async function makeRoom(page) {
   return page.getByLabel(/^Open this link/).inputValue()
 }
 
+// roomOf is the room that a link leads to.
+const roomOf = (link) => new URLSearchParams(new URL(link).hash.slice(1)).get('room')
+
 // roundTrips waits until page has shown three times how long there and back takes.
 const roundTrips = (page) =>
   page.locator('#people').evaluate(
@@ -118,7 +121,7 @@ for (const via of ['WebSocket', 'Server-Sent Events']) {
     ])
 
     // The protocol at work, on both sides.
-    const key = new URL(link).hash.slice('#room='.length)
+    const key = roomOf(link)
     const [one, two, three, ...rest] = await messages(host)
     assert.match(one, new RegExp(`^↑ May I wait under the key “${key}”\\? \\d+ B$`))
     assert.equal(two, '↓ Yes, the key is yours. 16 B')
@@ -273,7 +276,7 @@ test('what went wrong with one guest stays in sight beside another', async (t) =
   await visit(t, browser, link)
   await sees(host, 'Connected with 1 guest, directly.')
   const hasty = await dial(t, server)
-  await hasty.join(new URLSearchParams(new URL(link).hash.slice(1)).get('room'))
+  await hasty.join(roomOf(link))
   hasty.send({ data: {} })
   await sees(host, 'Guest 2')
   hasty.drop()
@@ -371,7 +374,7 @@ test('a stranger who says odd things disturbs nobody', async (t) => {
   await host.getByText('Server-Sent Events').click()
   const link = await makeRoom(host)
   const odd = await dial(t, server)
-  await odd.join(new URLSearchParams(new URL(link).hash.slice(1)).get('room'))
+  await odd.join(roomOf(link))
   const data = [null, 5, [], {}, { candidate: 7 }, { candidate: {} }, { candidate: { candidate: null } }, { candidate: { candidate: { x: [] } } }]
   for (const one of data) odd.send({ data: one })
   await waitFor(host, (page) => page.locator('#messages li.in').count(), 1 + data.length)

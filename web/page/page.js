@@ -45,7 +45,6 @@ function enter(key, via) {
   const code = qrCode(link)
   $('qr').replaceChildren(code ?? '')
   $('qr').hidden = code === null
-  $('only-here').hidden = !isLocal
   const show = showOf(() => room === entered)
   const entered = state.host
     ? new Host(server, key, { transport: via, token }, show)
@@ -241,6 +240,8 @@ $('via').addEventListener('change', () => {
   history.replaceState(null, '', addressOf(readAddress().key, via()))
   signalAgain()
 })
+
+$('only-here').hidden = !isLocal
 
 addEventListener('hashchange', arrive)
 // The other side hears at once that this one is gone.
