@@ -25,6 +25,13 @@ async function next(source) {
   return done ? null : value
 }
 
+// listen runs an HTTP server until t ends, and returns its address.
+async function listen(t, server) {
+  t.after(() => server.close() && server.closeAllConnections())
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  return `ws://127.0.0.1:${server.address().port}`
+}
+
 function event(target, type) {
   return deadline(new Promise((resolve) => target.addEventListener(type, resolve, { once: true })), () => type)
 }
@@ -251,9 +258,7 @@ for (const transport of ['websocket', 'sse']) {
         response.writeHead(200, { 'Content-Type': 'text/event-stream' }).write('event: auth\ndata: t\n\n')
       })
       new WebSocketServer({ server })
-      t.after(() => server.close() && server.closeAllConnections())
-      await once(server.listen(0, '127.0.0.1'), 'listening')
-      const url = `ws://127.0.0.1:${server.address().port}`
+      const url = await listen(t, server)
       await assert.rejects(open(url, 'key', { ...common, timeout: 5000 }), failed('TIMEOUT', 0))
     })
 
@@ -288,10 +293,9 @@ for (const transport of ['websocket', 'sse']) {
           socket.close(4011, 'KEY_UNKNOWN: gone')
         }),
       )
-      t.after(() => server.close() && server.closeAllConnections())
-      await once(server.listen(0, '127.0.0.1'), 'listening')
+      const url = await listen(t, server)
       const over = new AbortController()
-      const there = await join(`ws://127.0.0.1:${server.address().port}`, 'key', { ...common, signal: over.signal })
+      const there = await join(url, 'key', { ...common, signal: over.signal })
       await assert.rejects(next(there), failed('KEY_UNKNOWN', 4011))
       assert.equal(getEventListeners(over.signal, 'abort').length, 0, 'nothing listens any more')
     })
@@ -302,9 +306,8 @@ for (const transport of ['websocket', 'sse']) {
         response.writeHead(200, { 'Content-Type': 'text/event-stream' }).write('event: auth\ndata: t\n\ndata: welcome\n\n')
       })
       new WebSocketServer({ server }).on('connection', (socket) => socket.send('welcome'))
-      t.after(() => server.close() && server.closeAllConnections())
-      await once(server.listen(0, '127.0.0.1'), 'listening')
-      await assert.rejects(open(`ws://127.0.0.1:${server.address().port}`, 'key', common), failed('PROTOCOL_ERROR', 1002))
+      const url = await listen(t, server)
+      await assert.rejects(open(url, 'key', common), failed('PROTOCOL_ERROR', 1002))
     })
 
     test('nobody there', async (t) => {
@@ -503,9 +506,8 @@ for (const transport of ['websocket', 'sse']) {
       })
       // Nobody else reads what has not been accepted, and so sees its end.
       if (transport === 'websocket') server.on('upgrade', (_, socket) => dials === 2 && socket.on('end', second.gone).on('close', second.gone).resume())
-      t.after(() => server.close() && server.closeAllConnections())
-      await once(server.listen(0, '127.0.0.1'), 'listening')
-      const opener = await open(`ws://127.0.0.1:${server.address().port}`, 'key', common)
+      const url = await listen(t, server)
+      const opener = await open(url, 'key', common)
       t.after(() => opener.close())
       await deadline(second.promise, () => 'the second connection')
       let ends = 0
@@ -644,9 +646,7 @@ describe('left to choose', () => {
       response.on('close', () => on.destroy())
       request.pipe(on)
     })
-    await once(forward.listen(0, '127.0.0.1'), 'listening')
-    t.after(() => forward.close() && forward.closeAllConnections())
-    const by = `ws://127.0.0.1:${forward.address().port}`
+    const by = await listen(t, forward)
     const opener = await open(by, 'auto', { WebSocket })
     t.after(() => opener.close())
     assert.equal(opener.transport, 'sse')
@@ -700,9 +700,8 @@ test('a POST that is not answered is a lost connection', async (t) => {
     response.writeHead(200, { 'Content-Type': 'text/event-stream' })
     response.write('event: auth\ndata: t\n\ndata: {"isKeyOk":true}\n\n')
   })
-  t.after(() => server.close() && server.closeAllConnections())
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  const link = await join(`ws://127.0.0.1:${server.address().port}`, 'key', { transport: 'sse', timeout: 1000 })
+  const url = await listen(t, server)
+  const link = await join(url, 'key', { transport: 'sse', timeout: 1000 })
   link.send('into nothing')
   await assert.rejects(next(link), failed('CONNECTION_LOST', 1006))
 })

@@ -35,7 +35,10 @@ for (const file of ['README.md', 'web/README.md']) {
       if (code === opener) await page.waitForFunction(() => window.ready)
     }
     const end = Date.now() + 20_000
-    while (said.length === 0 && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20))
+    const hear = async (number) => {
+      while (said.length < number && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    await hear(1)
     assert.deepEqual(said, ['hello'])
 
     // Anybody may join and leave again, and the application goes on.
@@ -43,7 +46,7 @@ for (const file of ['README.md', 'web/README.md']) {
     await stranger.join('our key')
     stranger.send({ data: 'nothing' })
     stranger.drop()
-    while (said.length === 1 && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20))
+    await hear(2)
     assert.match(said[1] ?? 'nothing', /^SigverError|^PEER_LEFT/)
   })
 }
