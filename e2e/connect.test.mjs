@@ -144,6 +144,80 @@ test('candidates that come before the offer are kept for it', async (t) => {
   assert.equal(answer, '1: early')
 })
 
+test('what is said first arrives, on both sides', async (t) => {
+  const { url } = await start(t)
+  const [one, other] = await Promise.all([visit(t, browser, url), visit(t, browser, url)])
+  await one.evaluate(async () => {
+    const { open, accept } = await import('/sigver.js')
+    const opener = await open('/', 'k')
+    opener.addEventListener('joining', async ({ link }) => {
+      const { channel } = await accept(link)
+      for (const word of ['one', 'two', 'three']) channel.send(word)
+      channel.onmessage = ({ data }) => channel.send(data)
+    })
+  })
+  // A browser that drops the first does so about once in 80 times.
+  const heard = await other.evaluate(async () => {
+    const { join, connect } = await import('/sigver.js')
+    const all = []
+    for (let i = 0; i < 100; i++) {
+      const { channel, close } = await connect(await join('/', 'k'))
+      channel.send('a')
+      channel.send('b')
+      const heard = []
+      await new Promise((resolve) => {
+        channel.onmessage = ({ data }) => heard.push(data) === 5 && resolve()
+        setTimeout(resolve, 5000)
+      })
+      all.push(heard.join(' '))
+      close()
+    }
+    return all
+  })
+  assert.deepEqual(heard, Array(100).fill('one two three a b'))
+})
+
+test('what a Joining says and does before its Opener may use the channel is not lost', async (t) => {
+  const { url } = await start(t)
+  const page = await visit(t, browser, url)
+  const heard = await page.evaluate(async () => {
+    const { open, join, accept, connect } = await import('/sigver.js')
+    const opener = await open('/', 'slow')
+    let answer
+    const slow = (connection) => (connection.getStats = () => new Promise((resolve) => (answer = resolve)))
+    const meet = async (type, say) => {
+      const here = (async () => {
+        for await (const link of opener) return accept(link, { prepare: slow })
+      })()
+      const { channel, close } = await connect(await join('/', 'slow'))
+      await say(channel)
+      const heard = []
+      try {
+        const peer = await here
+        if (type) peer.channel.binaryType = type
+        await new Promise((resolve) => {
+          peer.channel.onmessage = ({ data }) => heard.push(typeof data === 'string' ? data : `${data.constructor.name} ${data.byteLength ?? data.size}`) === 3 && resolve()
+        })
+      } catch ({ name }) {
+        heard.push(name)
+      }
+      close()
+      return heard
+    }
+    const speak = (channel) => {
+      for (const message of ['1', new Uint8Array(3), '2']) channel.send(message)
+    }
+    const leave = async (channel) => {
+      while (!answer) await new Promise((resolve) => setTimeout(resolve, 10))
+      channel.close()
+    }
+    const all = [await meet(null, speak), await meet('arraybuffer', speak), await meet('blob', speak)]
+    answer = null
+    return [...all, await meet(null, leave)]
+  })
+  assert.deepEqual(heard, [['1', 'ArrayBuffer 3', '2'], ['1', 'ArrayBuffer 3', '2'], ['1', 'Blob 3', '2'], ['PEER_LEFT']])
+})
+
 for (const transport of ['websocket', 'sse']) {
   test(`an error of the one who watches is reported and stops nothing: ${transport}`, async (t) => {
     const { url } = await start(t)

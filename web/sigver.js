@@ -773,16 +773,30 @@ class Negotiation {
       if (connection.connectionState === 'failed') fail(iceFailed())
     })
     connection.addEventListener('icecandidate', ({ candidate }) => this.#sendCandidate(candidate?.toJSON() ?? null), during)
-    const use = (channel) => {
-      const opened = () => resolve(this.#finish(channel))
+    const opens = (channel, opened) => {
       if (channel.readyState === 'open') opened()
       else channel.addEventListener('open', opened, during)
     }
     if (this.#offers) {
-      use(connection.createDataChannel(label ?? 'sigver', channelOptions))
+      const channel = connection.createDataChannel(label ?? 'sigver', channelOptions)
+      opens(channel, () => resolve(this.#finish(channel)))
     } else {
-      const wanted = (channel) => label === undefined || channel.label === label
-      connection.addEventListener('datachannel', ({ channel }) => wanted(channel) && use(channel), during)
+      let found = false
+      const wanted = (channel) => !found && (label === undefined || channel.label === label)
+      connection.addEventListener('datachannel', ({ channel }) => {
+        if (!wanted(channel)) return
+        found = true
+        const met = this.#keep(channel, resolve)
+        channel.addEventListener('close', () => fail(peerLeft()), during)
+        opens(channel, async () => {
+          // Chromium says open a moment too early, once in some 80 times, and drops what is
+          // sent until then. What getStats asks is where the channel then is open.
+          try {
+            await connection.getStats()
+          } catch {}
+          met()
+        })
+      }, during)
     }
 
     await prepare?.(connection)
@@ -833,6 +847,33 @@ class Negotiation {
   // One that is of no use here is one way less.
   async #addCandidate(candidate) {
     await this.#connection.addIceCandidate(candidate).catch(() => {})
+  }
+
+  // What the Joining says is kept until who waits for the channel can listen to it.
+  // Returns what to call when that one may have it.
+  #keep(channel, resolve) {
+    const kept = []
+    const usual = channel.binaryType
+    channel.binaryType = 'arraybuffer' // can be made what is wanted then
+    const met = () => {
+      if (this.#over.signal.aborted) return
+      channel.binaryType = usual
+      resolve(this.#finish(channel))
+      setTimeout(() => {
+        channel.removeEventListener('message', keep)
+        for (const data of kept) {
+          const wanted = channel.binaryType === 'blob' && data instanceof ArrayBuffer ? new Blob([data]) : data
+          channel.dispatchEvent(new MessageEvent('message', { data: wanted }))
+        }
+      })
+    }
+    const keep = (event) => {
+      event.stopImmediatePropagation()
+      kept.push(event.data)
+      met()
+    }
+    channel.addEventListener('message', keep)
+    return met
   }
 
   #finish(channel) {
