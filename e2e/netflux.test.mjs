@@ -37,6 +37,18 @@ function library(version) {
 }
 
 // The following run in pages.
+//
+// Chromium drops what is sent as soon as a channel that came to it is said to be open,
+// once in some 80 times. Netflux does that, and would wait for ever.
+function sendLater() {
+  const { send } = RTCDataChannel.prototype
+  const ready = new WeakMap()
+  RTCDataChannel.prototype.send = function (data) {
+    if (!ready.has(this)) ready.set(this, new Promise((resolve) => setTimeout(resolve, 100)))
+    ready.get(this).then(() => send.call(this, data))
+  }
+}
+
 function makeChannel({ version, url }) {
   const { netflux } = window
   const options = { signaling: url, signalingURL: url, iceServers: [] }
@@ -53,6 +65,7 @@ for (const version of Object.keys(published)) {
     const page = async () => {
       // Netflux is not of this server's origin.
       const page = await visit(t, browser, url, { bypassCSP: true })
+      await page.evaluate(sendLater)
       await page.addScriptTag({ path: file })
       await page.evaluate(makeChannel, { version, url })
       return page
