@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -31,6 +32,12 @@ var version = "dev"
 // memory: relaying allocates nothing, so the heap grows with connections only.
 // The environment variable GOGC overrides it.
 const gcPercent = 25
+
+// spare is how many more threads may run Go code than there are loops. While one
+// more may, the runtime lets a loop that waits in the kernel keep its place; else
+// it takes it away every 20 µs and wakes a thread to look for work. The environment
+// variable GOMAXPROCS overrides it.
+const spare = 1
 
 // Exit statuses.
 const (
@@ -56,6 +63,9 @@ func run() int {
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if least := opts.Config.Loops + spare; os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < least {
+		runtime.GOMAXPROCS(least)
 	}
 	log := opts.Logger(os.Stderr)
 
@@ -129,7 +139,7 @@ func run() int {
 		whole, end := context.WithCancel(context.Background())
 		defer end()
 		go func() {
-			if err := operator.Serve(whole); err != nil {
+			if err := operator.Serve(whole); err != nil && whole.Err() == nil {
 				log.Error("the operator's side ended", "error", err)
 			}
 		}()

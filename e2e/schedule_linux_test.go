@@ -37,6 +37,17 @@ func TestSchedulingPolicy(t *testing.T) {
 	})
 }
 
+// One thread more may run than there are loops, unless the operator has chosen.
+func TestSpareProcessor(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "")
+	s, admin := startAdmin(t, "--loops", "7")
+	require.EqualValues(t, 8, scrape(t, admin)["go_gomaxprocs"])
+	s.stop()
+	t.Setenv("GOMAXPROCS", "3")
+	_, admin = startAdmin(t, "--loops", "7")
+	require.EqualValues(t, 3, scrape(t, admin)["go_gomaxprocs"])
+}
+
 // startBy starts the server by another program, which becomes it.
 func startBy(t *testing.T, command ...string) *instance {
 	t.Helper()
