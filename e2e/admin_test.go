@@ -352,3 +352,12 @@ func TestDashboardAndAlertsNameRealMetrics(t *testing.T) {
 		}
 	}
 }
+
+// A normal end is no error of the operator's side.
+func TestOperatorsSideEndsQuietly(t *testing.T) {
+	for range 30 {
+		s, _ := startAdmin(t)
+		s.stop()
+		require.NotContains(t, s.logged(), "level=ERROR")
+	}
+}
