@@ -139,7 +139,7 @@ func run() int {
 		whole, end := context.WithCancel(context.Background())
 		defer end()
 		go func() {
-			if err := operator.Serve(whole); err != nil && whole.Err() == nil {
+			if err := operator.Serve(whole); err != nil {
 				log.Error("the operator's side ended", "error", err)
 			}
 		}()

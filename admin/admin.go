@@ -6,7 +6,6 @@ package admin
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -79,13 +78,14 @@ func New(listener net.Listener, source Source, program Program, log *slog.Logger
 // Addr is where it listens.
 func (a *Admin) Addr() net.Addr { return a.listener.Addr() }
 
-// Serve answers until ctx is done.
+// Serve answers until ctx is done, which is no error.
 func (a *Admin) Serve(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { _ = a.http.Close() })()
-	if err := a.http.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
+	err := a.http.Serve(a.listener)
+	if ctx.Err() != nil {
+		return nil // whoever else has closed the listener by now
 	}
-	return nil
+	return err
 }
 
 func (a *Admin) routes() http.Handler {
