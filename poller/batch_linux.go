@@ -3,6 +3,8 @@ package poller
 import (
 	"encoding/binary"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // keptEntries bounds what an idle loop keeps of a busy moment: entries of its
@@ -60,7 +62,7 @@ func (l *Loop) wakeLocked() {
 	l.batch.mu.Unlock()
 	if first {
 		// Fails only when the loop has been closed, and then nothing is to run.
-		_, _ = Write(l.wake, one)
+		_, _ = transfer(unix.SYS_WRITE, "write", l.wake, one, 0)
 	}
 }
 

@@ -101,7 +101,7 @@ func (l *Loop) Every(interval time.Duration, fn func()) error {
 	var expirations [8]byte
 	err = l.Add(fd, func(Readiness) {
 		// The kernel arms a periodic timer again when it is read.
-		if _, err := Read(fd, expirations[:]); err == nil {
+		if _, err := unix.Read(fd, expirations[:]); err == nil {
 			fn()
 		}
 	})
