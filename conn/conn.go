@@ -41,7 +41,8 @@ type Events interface {
 	Message(text []byte) error
 	// Leaving says that no message will come any more, nor be delivered. It is
 	// called once if Opening returned nil, with the code of the close frame that
-	// was sent or received, or with Lost.
+	// was sent or received, or with Lost. Where a connection has moved, it is the
+	// last one of them that is told this, and what follows.
 	Leaving(code protocol.CloseCode)
 	// Closed says that the descriptor is closed. It is called last, and once,
 	// unless there was a Visit.
@@ -56,7 +57,7 @@ const Lost protocol.CloseCode = 1006
 // Send and Close may be called from any goroutine, everything else is for the
 // loop.
 type Conn struct {
-	// Immutable after Serve.
+	// Immutable after Serve, or after it has come from another loop (Move).
 	set *Set
 
 	// Loop only. Times are milliseconds of the set's clock.
@@ -123,7 +124,7 @@ func (c *Conn) GoAway() {
 		c.refuse(stopping)
 	case stateOpen:
 		c.fail(protocol.GoingAway, "the server is stopping")
-	case stateClosing, stateClosed:
+	case stateMoving, stateClosing, stateClosed:
 	}
 }
 

@@ -126,14 +126,17 @@ func (c *Conn) receive(fresh []byte) {
 		}
 		b = b[used:]
 	}
-	if c.receiving() || c.state == stateQueued {
+	if c.receiving() || c.state == stateQueued || c.state == stateMoving {
 		c.keep(b)
 	}
 	if c.state == stateOpen && c.in != nil && c.set.severe.Load() {
 		c.shed() // the sweep comes by once a second, and the kernel has more
 	}
-	if c.state == stateQueued {
+	switch c.state {
+	case stateQueued:
 		c.set.startHandshakes()
+	case stateMoving:
+		c.depart()
 	}
 }
 

@@ -37,14 +37,15 @@ type Set struct {
 	conns  []*Conn         // in no order; Conn.index is the place
 	queued []*Conn         // in line for a TLS handshake, some closed meanwhile
 	away   []handshakeAway // the oldest first
-	start  time.Time
-	now    uint32 // milliseconds since start, as of the last tick or later; wraps after 49 days
-	ticked uint32 // now of the last tick
-	swept  int    // how far the present sweep has come
+	start  time.Time       // the same for all sets: a connection may go from one to another
+	now    uint32          // milliseconds since start, as of the last tick or later; wraps after 49 days
+	ticked uint32          // now of the last tick
+	swept  int             // how far the present sweep has come
 	stats  Stats
 
 	patient uint32 // until then nobody is closed for being silent; 0: it is over. Loop only
 	hurried bool   // what onTick said; loop only
+	move    move   // of the connection in stateMoving; loop only
 
 	tight  atomic.Bool // memory is short
 	severe atomic.Bool // and the server may not wait for it to be more
@@ -70,7 +71,7 @@ func NewSet(loop *poller.Loop, limits *Limits, events func(*Conn) Events, onTick
 		limits: limits,
 		events: events,
 		onTick: onTick,
-		start:  time.Now(),
+		start:  epoch,
 		buf:    make([]byte, readSize),
 	}
 	return s, loop.Every(tick, s.tick)
@@ -124,7 +125,7 @@ func (s *Set) GoAwaySome(budget *atomic.Int64) (open, entering int) {
 			} else {
 				open++
 			}
-		case stateClosing, stateClosed:
+		case stateMoving, stateClosing, stateClosed:
 		}
 	})
 	return open, entering

@@ -9,7 +9,9 @@ package conn
 //	    +---------------------------------+   the socket failed, or is a Visitor's
 //
 // With TLS the life begins with hello --> queued --> away --> handshake, and can
-// end at each of them; behind a proxy with proxied, before either. A stream begins as open.
+// end at each of them; behind a proxy with proxied, before either. A stream begins as
+// open, and so does what goes on for a connection that has gone from open by moving to
+// closed.
 type state uint8
 
 const (
@@ -19,6 +21,7 @@ const (
 	stateQueued                 // it is, and the TLS handshake waits its turn
 	stateAway                   // a goroutine does it, and has the socket
 	stateOpen                   // messages pass both ways
+	stateMoving                 // its socket goes to another loop once the present callback is over
 	stateClosing                // our last bytes are on their way; what comes in is thrown away
 	stateClosed                 // the connection has no socket any more; terminal
 )

@@ -50,6 +50,22 @@ func (r *Router) join(s *Session, key, data, scratch []byte) ([]byte, error) {
 	return r.joinLocked(o, s, data, scratch), nil
 }
 
+// Opener returns the peer that has key at this node, and how many Joinings it has.
+// It is nil if there is none. Both may have changed by now.
+func (r *Router) Opener(key []byte) (p Peer, joinings int) {
+	sh, hash := r.shardOf(key)
+	o := sh.find(hash, key)
+	if o == nil {
+		return nil, 0
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.holder == nil {
+		return nil, 0
+	}
+	return o.holder.peer, len(o.joinings)
+}
+
 // mayJoinLocked returns why nobody can become a Joining of o, or nil.
 func (r *Router) mayJoinLocked(o *opener) *protocol.Error {
 	switch {

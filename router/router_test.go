@@ -35,6 +35,48 @@ func TestOpenOfATakenKey(t *testing.T) {
 	require.Equal(t, router.Stats{Keys: 1}, h.Stats())
 }
 
+func TestWhoHasAKey(t *testing.T) {
+	h := start(t, 0)
+	has := func(key string) (router.Peer, int) { return h.Opener([]byte(key)) }
+	nobody, _ := has("k")
+	require.Nil(t, nobody)
+
+	opener := h.opener("k", "token")
+	peer, joinings := has("k")
+	require.Same(t, &opener.recorder, peer)
+	require.Zero(t, joinings)
+
+	first, _ := h.joining("k", opener)
+	h.joining("k", opener)
+	_, joinings = has("k")
+	require.Equal(t, 2, joinings)
+	first.Gone()
+	_, joinings = has("k")
+	require.Equal(t, 1, joinings)
+
+	heir := h.client()
+	require.Zero(t, heir.open("k", "token"))
+	peer, _ = has("k")
+	require.Same(t, &heir.recorder, peer)
+	heir.Gone()
+	nobody, joinings = has("k")
+	require.Nil(t, nobody)
+	require.Zero(t, joinings)
+}
+
+// What has refused or bound a session decides whether it could still be either.
+func TestUnbound(t *testing.T) {
+	h := start(t, 0)
+	opener, joining, fresh := h.opener("k", ""), h.client(), h.client()
+	joining.join("k")
+	require.True(t, fresh.Unbound())
+	for _, c := range []*client{opener, joining} {
+		require.False(t, c.Unbound())
+		c.Gone()
+		require.False(t, c.Unbound())
+	}
+}
+
 func TestOpenersOfDifferentKeysKnowNothingOfEachOther(t *testing.T) {
 	h := start(t, 0)
 	a, b := h.opener("a", ""), h.opener("b", "")

@@ -98,6 +98,10 @@ func (s *Session) Bound() bool {
 	return s.role != unbound && s.role != gone
 }
 
+// Unbound reports whether s could still become an Opener or a Joining. For the
+// goroutine that owns s.
+func (s *Session) Unbound() bool { return s.role == unbound && !s.refused }
+
 // Waits reports whether the open or join of s is neither answered nor, with an
 // error, over: others of a cluster have to be asked. For the goroutine that owns s.
 func (s *Session) Waits() bool { return s.role == opening || s.role == joining }

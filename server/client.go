@@ -44,10 +44,17 @@ func (s *Server) attach(c *client) {
 // Message is the way of one message: parsed here, delivered by the router.
 func (c *client) Message(text []byte) error {
 	w := c.worker()
-	err := w.parser.Parse(text, &w.message)
-	if err != nil {
+	if err := w.parser.Parse(text, &w.message); err != nil {
 		return err
 	}
+	if w.message.Kind == protocol.Join && w.moves(c, text) {
+		return nil
+	}
+	return w.handle(c)
+}
+
+// handle deals with w.message, which c has sent.
+func (w *worker) handle(c *client) (err error) {
 	if w.message.Kind == protocol.Join && !w.mayJoin(c) {
 		w.scratch = protocol.AppendKeyAnswer(w.scratch[:0], false)
 		c.Send(w.scratch)

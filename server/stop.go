@@ -64,10 +64,11 @@ func (s *Server) sendAway() {
 func (s *Server) shut() {
 	_ = s.http.Close()
 	_ = s.door.Close() // in case that it was not yet the HTTP server's
-	s.onEveryLoop(func(w *worker) {
-		w.stopAccepting()
-		w.clients.Drop()
-	})
+	// Nobody moves to another loop from here on, and who is on the way arrives before
+	// the second round.
+	s.leaving.Store(true)
+	s.onEveryLoop((*worker).stopAccepting)
+	s.onEveryLoop(func(w *worker) { w.clients.Drop() })
 	close(s.ended)
 	for _, w := range s.workers {
 		if err := w.loop.Close(); err != nil {

@@ -225,8 +225,10 @@ func (c *conn) frame(f *frame) {
 	c.d.moves++
 	switch f.opcode {
 	case opText:
-		m, ok := parseMessage(f.payload)
-		if !ok {
+		// In the driver, since whatever goes to a scenario escapes.
+		m := &c.d.message
+		var ok bool
+		if *m, ok = parseMessage(f.payload); !ok {
 			c.d.tally.fault(faultProtocol, "not a message: %.80q", f.payload)
 			return
 		}
@@ -239,7 +241,7 @@ func (c *conn) frame(f *frame) {
 		if m.id != 0 && c.isJoining() {
 			c.d.tally.fault(faultProtocol, "an id in a message to a Joining: %.80q", f.payload)
 		}
-		c.d.scenario.got(c, &m)
+		c.d.scenario.got(c, m)
 	case opPing:
 		c.control(opPong, f.payload)
 	case opPong:

@@ -95,6 +95,7 @@ type driver struct {
 	// Loop only.
 	now     int64 // nanoseconds since began, at the begin of this turn
 	read    []byte
+	message message  // that is being dealt with
 	spare   [][]byte // buffers that no connection uses
 	dirty   []*conn  // connections with something to send
 	conns   []*conn  // all that have a socket
