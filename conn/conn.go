@@ -2,7 +2,8 @@
 // HTTP handshake and the frames of RFC 6455, or the events of a stream. It knows
 // nothing of keys.
 //
-// A connection belongs to one loop for life. Its input and its state are
+// A connection belongs to one loop for life; a client may be moved to another one,
+// where it has another connection (Move). Its input and its state are
 // touched by that loop's goroutine only; its output is under the connection's
 // mutex, because any loop may relay to it. No connection has a goroutine, a
 // timer or, while nothing is on its way, a buffer.

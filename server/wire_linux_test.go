@@ -91,11 +91,19 @@ func (w *wire) do(text string) {
 // wires is a pair that have found each other, and the id between them.
 func wires(t testing.TB, s *server.Server, key string) (opener, joining *wire, id int) {
 	t.Helper()
-	opener, joining = dialWire(t, s), dialWire(t, s)
+	opener = dialWire(t, s)
 	opener.do(`{"open":"` + key + `"}`)
+	joining, id = joinWire(t, s, opener, key)
+	return opener, joining, id
+}
+
+// joinWire joins the key of opener.
+func joinWire(t testing.TB, s *server.Server, opener *wire, key string) (joining *wire, id int) {
+	t.Helper()
+	joining = dialWire(t, s)
 	joining.do(`{"join":"` + key + `"}`)
 	joining.write(frame(`{"data":1}`))
 	_, err := fmt.Sscanf(opener.message(), `{"id":%d,`, &id)
 	require.NoError(t, err)
-	return opener, joining, id
+	return joining, id
 }
