@@ -125,10 +125,10 @@ func (o *options) clusterSpecs() []spec {
 
 // costOfANode says what being one of a cluster costs a server whose clients are
 // all its own.
-func costOfANode(alone, node *report.Scenario) string {
-	ratio := node.CPUMicros() / alone.CPUMicros()
-	return fmt.Sprintf("CPU per %s in ratio to a server alone: %.3f. At most %.0f %% more: %s.",
-		node.Operation, ratio, 100*atMost, yes(ratio <= 1+atMost))
+func costOfANode(operation string, ratio ratioOf) string {
+	cpu := ratio((*report.Scenario).CPUMicros)
+	return fmt.Sprintf("CPU per %s in ratio to a server alone in the same round: %.3f. At most %.0f %% more: %s.",
+		operation, cpu, 100*atMost, yes(cpu <= 1+atMost))
 }
 
 // work is what the engine does for one operation.

@@ -28,7 +28,8 @@ func (o *options) benchPeers(ctx context.Context) (sound bool, err error) {
 // benchRounds measures the subjects in turn, and shows the medians and how they
 // compare with the first.
 func (o *options) benchRounds(ctx context.Context, subjects []*subject, specs []spec) (sound bool, err error) {
-	medians, err := o.inRounds(ctx, subjects, specs, false)
+	rounds, err := o.inRounds(ctx, subjects, specs, false)
+	medians := rounds.medians()
 	if len(medians) == 0 {
 		return false, err
 	}
@@ -37,44 +38,63 @@ func (o *options) benchRounds(ctx context.Context, subjects []*subject, specs []
 	return allSound(medians), errors.Join(err, o.showPeers(medians))
 }
 
-// inRounds measures the subjects in turn and returns the medians of each. If back
-// is true, every other round has them the other way round, so that none always
-// comes after the same one.
-func (o *options) inRounds(ctx context.Context, subjects []*subject, specs []spec, back bool) ([]*report.Result, error) {
-	rounds := make([][]*report.Result, len(subjects))
+// rounds are the results of each subject, one for each round.
+type rounds [][]*report.Result
+
+// inRounds measures the subjects in turn, one scenario after the other, so that what is
+// compared was measured within seconds. If back is true, every other round has them the
+// other way round, so that none always comes after the same one.
+func (o *options) inRounds(ctx context.Context, subjects []*subject, specs []spec, back bool) (rounds, error) {
+	all := make(rounds, len(subjects))
 	out := make([]bool, len(subjects))
 	var errs []error
 	for round := range o.rounds {
-		for i := range subjects {
-			if back && round%2 == 1 {
-				i = len(subjects) - 1 - i
-			}
-			if out[i] || ctx.Err() != nil {
-				continue
-			}
-			s := subjects[i]
-			fmt.Fprintf(o.messages, "\nround %d of %d: %s\n", round+1, o.rounds, s.about.Name)
-			result, err := o.measureAll(ctx, s, o.name+"-"+strings.ReplaceAll(s.about.Name, " ", "-"), specs)
-			if err != nil {
-				fmt.Fprintf(o.messages, "bench: %v\n", err)
-				errs = append(errs, err)
-				out[i] = true
-			}
-			// What a round has that came to no good end is told all the same.
-			if len(result.Scenarios) > 0 {
-				rounds[i] = append(rounds[i], result)
+		for _, sp := range specs {
+			for i := range subjects {
+				if back && round%2 == 1 {
+					i = len(subjects) - 1 - i
+				}
+				if out[i] || ctx.Err() != nil {
+					continue
+				}
+				s := subjects[i]
+				fmt.Fprintf(o.messages, "\nround %d of %d: %s\n", round+1, o.rounds, s.about.Name)
+				result, err := o.measureAll(ctx, s, o.name+"-"+strings.ReplaceAll(s.about.Name, " ", "-"), []spec{sp})
+				if err != nil {
+					fmt.Fprintf(o.messages, "bench: %v\n", err)
+					errs = append(errs, err)
+					out[i] = true
+				}
+				all.add(i, round, result)
 			}
 		}
 	}
-	var medians []*report.Result
-	for _, r := range rounds {
+	return all, errors.Join(errs...)
+}
+
+// add adds a scenario of a round to the results of subject i. What came to no good end
+// is told all the same.
+func (all rounds) add(i, round int, result *report.Result) {
+	switch {
+	case len(result.Scenarios) == 0:
+	case len(all[i]) <= round:
+		all[i] = append(all[i], result)
+	default:
+		whole := all[i][round]
+		whole.Scenarios = append(whole.Scenarios, result.Scenarios...)
+	}
+}
+
+// medians returns those of each subject that has any result.
+func (all rounds) medians() (medians []*report.Result) {
+	for _, r := range all {
 		if len(r) > 0 {
 			median := report.Medians(r)
 			remark(median)
 			medians = append(medians, median)
 		}
 	}
-	return medians, errors.Join(errs...)
+	return medians
 }
 
 func allSound(results []*report.Result) bool {

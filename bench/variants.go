@@ -23,8 +23,9 @@ type variants struct {
 	specs    []spec
 	back     bool // every other round the other way round
 
-	// verdict says how a variant stands to the first under one load.
-	verdict func(first, other *report.Scenario) string
+	// verdict says how a variant stands to the first under one load, by what ratio says
+	// of a figure of both.
+	verdict func(operation string, ratio ratioOf) string
 }
 
 // benchLoops measures sigver with each number of loops that was asked for.
@@ -34,17 +35,17 @@ func (o *options) benchLoops(ctx context.Context) (sound bool, err error) {
 		return false, err
 	}
 	defer clean()
-	v := variants{specs: o.specs()}
+	v := variants{specs: o.specs(), back: true}
 	for _, n := range o.compareLoops {
 		s := o.sigverAt(path, version, "--loops", fmt.Sprint(n))
 		s.about.Name = english.Plural(n, "loop", "")
 		v.subjects = append(v.subjects, s)
 	}
 	name := v.subjects[0].about.Name
-	v.verdict = func(first, other *report.Scenario) string {
-		rate := other.Rate / first.Rate
-		return fmt.Sprintf("In ratio to %s: rate %.3f, CPU per %s %.3f. Slower by %.0f %% at most: %s.",
-			name, rate, other.Operation, other.CPUMicros()/first.CPUMicros(), 100*atMost, yes(rate >= 1-atMost))
+	v.verdict = func(operation string, ratio ratioOf) string {
+		rate := ratio(func(s *report.Scenario) float64 { return s.Rate })
+		return fmt.Sprintf("In ratio to %s in the same round: rate %.3f, CPU per %s %.3f. Slower by %.0f %% at most: %s.",
+			name, rate, operation, ratio((*report.Scenario).CPUMicros), 100*atMost, yes(rate >= 1-atMost))
 	}
 	return o.benchVariants(ctx, v)
 }
@@ -52,24 +53,33 @@ func (o *options) benchLoops(ctx context.Context) (sound bool, err error) {
 // benchVariants shows the medians, how they compare with the first and the
 // verdicts, which are in the files too.
 func (o *options) benchVariants(ctx context.Context, v variants) (sound bool, err error) {
-	medians, err := o.inRounds(ctx, v.subjects, v.specs, v.back)
+	rounds, err := o.inRounds(ctx, v.subjects, v.specs, v.back)
+	medians := rounds.medians()
 	if len(medians) == 0 {
 		return false, err
 	}
 	if len(medians) == len(v.subjects) { // else a variant has no figures, and err says why
-		for _, other := range medians[1:] {
-			v.judge(medians[0], other)
+		for i := 1; i < len(medians); i++ {
+			v.judge(rounds[0], rounds[i], medians[i])
 		}
 	}
 	return allSound(medians), errors.Join(err, o.showPeers(medians))
 }
 
-// judge adds the verdicts to the scenarios of other.
-func (v *variants) judge(first, other *report.Result) {
-	for i := range min(len(first.Scenarios), len(other.Scenarios)) {
-		a, b := &first.Scenarios[i], &other.Scenarios[i]
-		if a.Name == b.Name && a.Rate > 0 && a.CPUMicros() > 0 {
-			b.Notes = append(b.Notes, v.verdict(a, b))
+// ratioOf returns how a figure of a variant stands to the first's.
+type ratioOf func(figure func(*report.Scenario) float64) float64
+
+// judge adds the verdicts to the scenarios of median, which is that of other. Each
+// ratio is the median of the rounds': a machine that others share is not the same from
+// one to the next, and then medians may be of different machines.
+func (v *variants) judge(first, other []*report.Result, median *report.Result) {
+	for i := range median.Scenarios {
+		s := &median.Scenarios[i]
+		ratio := func(figure func(*report.Scenario) float64) float64 {
+			return report.MedianRatio(first, other, s.Name, figure)
+		}
+		if ratio((*report.Scenario).CPUMicros) > 0 {
+			s.Notes = append(s.Notes, v.verdict(s.Operation, ratio))
 		}
 	}
 }

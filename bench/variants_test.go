@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,23 +15,25 @@ import (
 )
 
 func TestVariantsTakeTurns(t *testing.T) {
-	order := func(back bool) []string {
-		o := optionsOf(t, "--scenarios", "relay", "--relay-pairs", "1", "--drivers", "1", "--rounds", "3", "--duration", "10ms", "--warm-up", "1ms")
+	order := func(back bool) string {
+		o := optionsOf(t, "--scenarios", "relay,relay", "--relay-pairs", "1", "--drivers", "1", "--rounds", "3", "--duration", "10ms", "--warm-up", "1ms")
 		var messages bytes.Buffer
 		o.messages = &messages
 		subjects := []*subject{scripted(t, o, "a", untilAsked(0)), scripted(t, o, "b", untilAsked(0))}
-		medians, err := o.inRounds(t.Context(), subjects, o.specs(), back)
+		rounds, err := o.inRounds(t.Context(), subjects, o.specs(), back)
 		require.NoError(t, err)
-		require.Len(t, medians, 2)
-		require.Equal(t, "a", medians[0].Server.Name)
+		require.Len(t, rounds, 2)
+		require.Len(t, rounds[0], 3)
+		require.Len(t, rounds[0][0].Scenarios, 2)
+		require.Equal(t, "a", rounds[0][0].Server.Name)
 		var all []string
-		for _, m := range regexp.MustCompile(`round \d of 3: (\w)`).FindAllStringSubmatch(messages.String(), -1) {
-			all = append(all, m[1])
+		for turns := range slices.Chunk(regexp.MustCompile(`round \d of 3: (\w)`).FindAllStringSubmatch(messages.String(), -1), 2) {
+			all = append(all, turns[0][1]+turns[1][1])
 		}
-		return all
+		return strings.Join(all, " ")
 	}
-	require.Equal(t, []string{"a", "b", "a", "b", "a", "b"}, order(false))
-	require.Equal(t, []string{"a", "b", "b", "a", "a", "b"}, order(true))
+	require.Equal(t, "ab ab ab ab ab ab", order(false))
+	require.Equal(t, "ab ab ba ba ab ab", order(true))
 }
 
 func TestLoopsAreCompared(t *testing.T) {
@@ -47,16 +50,27 @@ func TestLoopsAreCompared(t *testing.T) {
 		require.Equal(t, []string{"--loops", loops}, r.Server.Args[len(r.Server.Args)-2:])
 		require.Len(t, r.Scenarios, 2)
 		for _, s := range r.Scenarios {
-			verdict := strings.Contains(strings.Join(s.Notes, "\n"), "In ratio to 1 loop: rate")
+			verdict := strings.Contains(strings.Join(s.Notes, "\n"), "In ratio to 1 loop in the same round: rate")
 			require.Equal(t, loops == "2", verdict, s.Name)
 		}
 	}
 	require.Contains(t, out.String(), "CPU per operation")
 }
 
+// A verdict is by what stood side by side, however much the rounds differ.
 func TestVerdicts(t *testing.T) {
-	alone := &report.Scenario{Name: "relay", Operation: "relay", Rate: 100, UserMicros: 1, SystemMicros: 1}
-	require.Equal(t, "CPU per relay in ratio to a server alone: 1.025. At most 3 % more: yes.",
-		costOfANode(alone, &report.Scenario{Operation: "relay", UserMicros: 1, SystemMicros: 1.05}))
-	require.Contains(t, costOfANode(alone, &report.Scenario{UserMicros: 1, SystemMicros: 1.1}), "1.050. At most 3 % more: no.")
+	round := func(micros float64) *report.Result {
+		return &report.Result{Scenarios: []report.Scenario{{Name: "relay", Operation: "relay", UserMicros: micros}}}
+	}
+	judge := func(first, other []*report.Result) string {
+		v := variants{verdict: costOfANode}
+		median := report.Medians(other)
+		v.judge(first, other, median)
+		return strings.Join(median.Scenarios[0].Notes, "")
+	}
+	alone := []*report.Result{round(1), round(10), round(20)}
+	require.Equal(t, "CPU per relay in ratio to a server alone in the same round: 1.025. At most 3 % more: yes.",
+		judge(alone, []*report.Result{round(1.025), round(10.2), round(30)}))
+	require.Contains(t, judge(alone, []*report.Result{round(1.05), round(9), round(22)}), "1.050. At most 3 % more: no.")
+	require.Empty(t, judge(alone, []*report.Result{round(0)}), "a round that knows nothing")
 }

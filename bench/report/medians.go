@@ -110,22 +110,48 @@ func median(rounds []*Scenario, field func(*Scenario) float64) float64 {
 	return middleOf(keep(rounds, func(s *Scenario) bool { return field(s) != 0 }), field)
 }
 
+// MedianRatio returns the median over the rounds of how a figure of a scenario in other
+// stands to that in first, or 0 if no round knows both.
+func MedianRatio(first, other []*Result, scenario string, figure func(*Scenario) float64) float64 {
+	var ratios []float64
+	for round := range min(len(first), len(other)) {
+		a, b := figureIn(first[round], scenario, figure), figureIn(other[round], scenario, figure)
+		if a > 0 && b > 0 {
+			ratios = append(ratios, b/a)
+		}
+	}
+	return middle(ratios)
+}
+
+// figureIn returns the figure, or 0 if r does not have the scenario.
+func figureIn(r *Result, scenario string, figure func(*Scenario) float64) float64 {
+	i := slices.IndexFunc(r.Scenarios, func(s Scenario) bool { return s.Name == scenario })
+	if i < 0 {
+		return 0
+	}
+	return figure(&r.Scenarios[i])
+}
+
 func keep(rounds []*Scenario, known func(*Scenario) bool) []*Scenario {
 	return slices.DeleteFunc(slices.Clone(rounds), func(s *Scenario) bool { return !known(s) })
 }
 
-// middleOf returns the middle value, of an even number the mean of the two, and
-// of none 0.
 func middleOf(rounds []*Scenario, field func(*Scenario) float64) float64 {
-	if len(rounds) == 0 {
-		return 0
-	}
 	values := make([]float64, len(rounds))
 	for i, s := range rounds {
 		values[i] = field(s)
 	}
-	slices.Sort(values)
+	return middle(values)
+}
+
+// middle returns the middle value, of an even number the mean of the two, and of
+// none 0. It sorts them.
+func middle(values []float64) float64 {
 	n := len(values)
+	if n == 0 {
+		return 0
+	}
+	slices.Sort(values)
 	return (values[(n-1)/2] + values[n/2]) / 2
 }
 

@@ -47,6 +47,16 @@ func TestMediansOfAnEvenNumber(t *testing.T) {
 	require.Equal(t, 200.0, s.Samples[0].Rate)
 }
 
+func TestMedianRatio(t *testing.T) {
+	rate := func(s *report.Scenario) float64 { return s.Rate }
+	first := []*report.Result{round(100, 1), round(200, 1), round(400, 1)}
+	name := first[0].Scenarios[0].Name
+	require.Equal(t, 0.5, report.MedianRatio(first, []*report.Result{round(50, 1), round(300, 1), round(100, 1)}, name, rate))
+	require.Equal(t, 1.0, report.MedianRatio(first, []*report.Result{round(50, 1), round(300, 1), {}}, name, rate))
+	require.Zero(t, report.MedianRatio(first, nil, name, rate))
+	require.Zero(t, report.MedianRatio(first, first, "another", rate))
+}
+
 func TestMediansOfNoneAndOne(t *testing.T) {
 	require.Nil(t, report.Medians(nil))
 	require.Nil(t, report.Medians([]*report.Result{nil}))
