@@ -37,6 +37,7 @@ func (c *Conn) frame(b []byte) int {
 		return 0
 	}
 	whole := size + int(h.Length)
+	c.set.more = len(b) > whole
 	payload := b[size:whole]
 	ws.Cipher(payload, h.Mask, 0)
 	if h.OpCode.IsControl() {

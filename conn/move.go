@@ -9,14 +9,14 @@ type move struct {
 
 // Move lets the loop of another set serve the client, as the connection next, which
 // must be zero. It is for Events.Message, and c's owner is told nothing more: c is no
-// connection from then on, and what the client sent later comes to next. Before that
+// connection from then on, and what the client sends later comes to next. Before that
 // arrived is called, on the other loop; an error of it is dealt with as one of Message.
 //
-// It is false, and nothing has happened, while the client has not taken all that was
-// sent to it, and for streams. Nobody else may have c by then. Both sets must share
-// their limits. Loop only.
+// It is false, and nothing has happened, when more has come together with the message,
+// while the client has not taken all that was sent to it, and for streams. Nobody else
+// may have c by then. Both sets must share their limits. Loop only.
 func (c *Conn) Move(to *Set, next *Conn, arrived func() error) bool {
-	if c.state != stateOpen || c.stream || !c.settled() {
+	if c.state != stateOpen || c.stream || c.set.more || !c.settled() {
 		return false
 	}
 	c.state = stateMoving
@@ -59,10 +59,7 @@ func (c *Conn) arrive(s *Set, fd int, arrived func() error) {
 		c.lost()
 		return
 	}
-	if c.state == stateOpen && c.in != nil {
-		c.receive(nil)
-	}
 	if sec := c.secure(); sec != nil {
-		c.readSecure(sec) // what is decrypted already makes no event
+		c.readSecure(sec) // what TLS has read already makes no event
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sigver/conn"
+	"sigver/poller"
 	"sigver/protocol"
 )
 
@@ -44,19 +45,19 @@ func TestMove(t *testing.T) {
 			next.Send([]byte("hello"))
 			return nil
 		})
-		cut := frame(text, "cut in two")
 		from.do(func() {
-			c.send(frame(text, "first") + frame(textBegins, "g") + frame(continueEnds, "o") +
-				frame(text, "second") + frame(ping, "p") + cut[:8])
+			c.send(frame(text, "first") + frame(ping, "p") + frame(textBegins, "g") + frame(continueEnds, "o"))
 			require.Zero(t, from.set.Len())
+			_, err := poller.Write(c.fd, []byte(frame(text, "second")))
+			require.NoError(t, err)
 		})
 		to.until(t, func() bool { return len(next.messages) == 1 })
 		to.do(func() {
 			require.Equal(t, []string{"arrived"}, order)
 			got, _ := next.receive()
-			require.Equal(t, answer(text, "hello")+answer(pong, "p"), got)
-			next.send(cut[8:])
-			require.Equal(t, []string{"second", "cut in two"}, next.messages)
+			require.Equal(t, answer(pong, "p")+answer(text, "hello"), got)
+			next.send(frame(text, "third"))
+			require.Equal(t, []string{"second", "third"}, next.messages)
 			require.Zero(t, next.opened)
 		})
 		from.do(func() {
@@ -97,7 +98,7 @@ func TestMoveOverTCP(t *testing.T) {
 	to.until(t, func() bool { return next.closed == 1 })
 }
 
-// Many messages in one record: those behind the move are decrypted already.
+// Many messages in one packet: TLS has read those behind the move already.
 func TestMoveOverTLS(t *testing.T) {
 	from, to := newSecureLoop(t, generous), newLoop(t, generous)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
@@ -105,8 +106,10 @@ func TestMoveOverTLS(t *testing.T) {
 			c, wss := from.dialWSS(t, version)
 			next := from.goes(c, to, nothing)
 			rest := strings.Repeat(frame(text, "message")+frame(ping, ""), 100) + frame(text, strings.Repeat("m", 40<<10))
-			_, err := io.WriteString(wss, frame(text, "go")+rest)
-			require.NoError(t, err)
+			for _, record := range []string{frame(text, "go"), rest} {
+				_, err := io.WriteString(wss, record)
+				require.NoError(t, err)
+			}
 			to.until(t, func() bool { return len(next.messages) == 101 })
 			to.do(func() { next.Send([]byte("an answer")) })
 			wantBytes(t, wss, strings.Repeat(answer(pong, ""), 100)+answer(text, "an answer"))
@@ -121,7 +124,7 @@ func TestAnErrorOnArrivalClosesWithItsCode(t *testing.T) {
 	var c *client
 	from.do(func() { c = from.open() })
 	next := from.goes(c, to, func() error { return &protocol.Error{Code: protocol.KeyUnknown, Detail: "no such key"} })
-	from.do(func() { c.send(frame(text, "go") + frame(text, "not heard")) })
+	from.do(func() { c.send(frame(text, "go")) })
 	to.until(t, func() bool { return len(next.left) == 1 })
 	to.do(func() {
 		require.Equal(t, "no such key", next.wantClose(t, uint16(protocol.KeyUnknown))[len("KEY_UNKNOWN: "):])
@@ -129,24 +132,34 @@ func TestAnErrorOnArrivalClosesWithItsCode(t *testing.T) {
 	})
 }
 
-// Who has not read all that was sent to it stays, and so does who is being closed.
+// Who has not read all that was sent to it stays, and so does who is being closed, and
+// who has said more than what it would move for.
 func TestWhoDoesNotMove(t *testing.T) {
 	from, to := newLoop(t, generous), newLoop(t, generous)
 	from.do(func() {
-		for _, hold := range []func(*client){
-			func(c *client) { c.fill(100 << 10) },
-			func(c *client) { c.Close(protocol.GoingAway, "") },
+		for what, hold := range map[string]func(*client){
+			"behind":  func(c *client) { c.fill(100 << 10) },
+			"closing": func(c *client) { c.Close(protocol.GoingAway, "") },
+			"more":    func(*client) {},
 		} {
 			c := from.open()
 			hold(c)
 			moved := true
-			c.handle = func([]byte) error {
-				moved = c.Move(to.set, new(conn.Conn), nothing)
+			c.handle = func(text []byte) error {
+				if string(text) == "go" {
+					moved = c.Move(to.set, new(conn.Conn), nothing)
+				}
 				return nil
 			}
-			c.send(frame(text, "go") + frame(text, "and on"))
-			require.False(t, moved)
-			require.Equal(t, []string{"go", "and on"}, c.messages)
+			if what == "more" {
+				c.send(frame(text, "go") + frame(text, "and on")[:1])
+				c.send(frame(text, "and on")[1:])
+			} else {
+				c.send(frame(text, "go"))
+				c.send(frame(text, "and on"))
+			}
+			require.False(t, moved, what)
+			require.Equal(t, []string{"go", "and on"}, c.messages, what)
 		}
 	})
 	to.do(func() { require.Zero(t, to.set.Len()) })

@@ -46,6 +46,7 @@ type Set struct {
 	patient uint32 // until then nobody is closed for being silent; 0: it is over. Loop only
 	hurried bool   // what onTick said; loop only
 	move    move   // of the connection in stateMoving; loop only
+	more    bool   // bytes follow the frame that is being dealt with; loop only
 
 	tight  atomic.Bool // memory is short
 	severe atomic.Bool // and the server may not wait for it to be more
