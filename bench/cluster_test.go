@@ -45,7 +45,7 @@ func TestACluster(t *testing.T) {
 	node, err := report.ReadJSON(o.path("test-a-node") + ".json")
 	require.NoError(t, err)
 	for _, s := range node.Scenarios {
-		require.Regexp(t, `in ratio to a server alone: \d\.\d+\. At most 3 % more: (yes|no)\.`, strings.Join(s.Notes, "\n"), s.Name)
+		require.Regexp(t, `in ratio to a server alone in the same round: \d\.\d+\. At most 3 % more: (yes|no)\.`, strings.Join(s.Notes, "\n"), s.Name)
 	}
 }
 
