@@ -76,7 +76,7 @@ func (v *variants) judge(first, other []*report.Result, median *report.Result) {
 	for i := range median.Scenarios {
 		s := &median.Scenarios[i]
 		ratio := func(figure func(*report.Scenario) float64) float64 {
-			return report.MedianRatio(first, other, s.Name, figure)
+			return report.MedianRatio(median, i, first, other, figure)
 		}
 		if ratio((*report.Scenario).CPUMicros) > 0 {
 			s.Notes = append(s.Notes, v.verdict(s.Operation, ratio))

@@ -49,7 +49,7 @@ func (c *Conn) arrive(s *Set, fd int, arrived func() error) {
 	s.setClock() // which must not be behind what the other loop has noted
 	c.set, c.state = s, stateOpen
 	c.mu.Lock()
-	c.fd = int32(fd)
+	c.fd = int32(fd) // before attach would set it: arrived may send
 	c.mu.Unlock()
 	s.add(c)
 	if err := arrived(); err != nil {

@@ -20,8 +20,8 @@ const (
 )
 
 // worker is one event loop and what runs on it: a listening socket of its own
-// and the clients that came in there, or moved here. All fields but server, loop, listener and
-// last belong to the loop's goroutine.
+// and the clients that came in there, or moved here. All fields but server, loop,
+// listener and last belong to the loop's goroutine.
 type worker struct {
 	server   *Server
 	loop     *poller.Loop

@@ -110,32 +110,24 @@ func median(rounds []*Scenario, field func(*Scenario) float64) float64 {
 	return middleOf(keep(rounds, func(s *Scenario) bool { return field(s) != 0 }), field)
 }
 
-// MedianRatio returns the median over the rounds of how a figure of a scenario in other
-// stands to that in first, or 0 if no round knows both.
-func MedianRatio(first, other []*Result, scenario string, figure func(*Scenario) float64) float64 {
+// MedianRatio returns the median over the rounds of how a figure of the scenario i of
+// whole in other stands to that in first, or 0 if no round knows both.
+func MedianRatio(whole *Result, i int, first, other []*Result, figure func(*Scenario) float64) float64 {
 	var ratios []float64
 	for round := range min(len(first), len(other)) {
-		a, b := figureIn(first[round], scenario, figure), figureIn(other[round], scenario, figure)
-		if a > 0 && b > 0 {
-			ratios = append(ratios, b/a)
+		a, b := pair(whole, first[round])[i], pair(whole, other[round])[i]
+		if a != nil && b != nil && figure(a) > 0 && figure(b) > 0 {
+			ratios = append(ratios, figure(b)/figure(a))
 		}
 	}
 	return middle(ratios)
-}
-
-// figureIn returns the figure, or 0 if r does not have the scenario.
-func figureIn(r *Result, scenario string, figure func(*Scenario) float64) float64 {
-	i := slices.IndexFunc(r.Scenarios, func(s Scenario) bool { return s.Name == scenario })
-	if i < 0 {
-		return 0
-	}
-	return figure(&r.Scenarios[i])
 }
 
 func keep(rounds []*Scenario, known func(*Scenario) bool) []*Scenario {
 	return slices.DeleteFunc(slices.Clone(rounds), func(s *Scenario) bool { return !known(s) })
 }
 
+// middleOf is middle of a field.
 func middleOf(rounds []*Scenario, field func(*Scenario) float64) float64 {
 	values := make([]float64, len(rounds))
 	for i, s := range rounds {

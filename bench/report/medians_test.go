@@ -50,11 +50,12 @@ func TestMediansOfAnEvenNumber(t *testing.T) {
 func TestMedianRatio(t *testing.T) {
 	rate := func(s *report.Scenario) float64 { return s.Rate }
 	first := []*report.Result{round(100, 1), round(200, 1), round(400, 1)}
-	name := first[0].Scenarios[0].Name
-	require.Equal(t, 0.5, report.MedianRatio(first, []*report.Result{round(50, 1), round(300, 1), round(100, 1)}, name, rate))
-	require.Equal(t, 1.0, report.MedianRatio(first, []*report.Result{round(50, 1), round(300, 1), {}}, name, rate))
-	require.Zero(t, report.MedianRatio(first, nil, name, rate))
-	require.Zero(t, report.MedianRatio(first, first, "another", rate))
+	whole := first[0]
+	require.Equal(t, 0.5, report.MedianRatio(whole, 0, first, []*report.Result{round(50, 1), round(300, 1), round(100, 1)}, rate))
+	require.Equal(t, 1.0, report.MedianRatio(whole, 0, first, []*report.Result{round(50, 1), round(300, 1), {}}, rate))
+	require.Zero(t, report.MedianRatio(whole, 0, first, nil, rate))
+	another := &report.Result{Scenarios: []report.Scenario{{Name: "another"}}}
+	require.Zero(t, report.MedianRatio(another, 0, first, first, rate))
 }
 
 func TestMediansOfNoneAndOne(t *testing.T) {
