@@ -2,7 +2,9 @@ package poller
 
 import (
 	"encoding/binary"
+	"runtime"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,7 +22,8 @@ type batch struct {
 	posted   []func()
 	waking   bool // the eventfd was written and its event has not been dealt with
 
-	count uint64 // of batches in which something was to be flushed; loop only
+	count uint64    // of batches in which something was to be flushed; loop only
+	aside time.Time // when the goroutine last let others go first; loop only
 
 	// Loop only: the lists of the last batch, used again for the next.
 	spareFlushers []Flusher
@@ -75,6 +78,7 @@ func (l *Loop) endBatch() {
 		if len(flushers) == 0 && len(posted) == 0 {
 			b.waking = false
 			b.mu.Unlock()
+			l.stepAside()
 			// If others wait for this core, they may be about to send more:
 			// the next batch is larger for it. If nobody does, nothing happens.
 			yield()
@@ -93,6 +97,20 @@ func (l *Loop) endBatch() {
 			f.Flush()
 		}
 		b.spareFlushers, b.sparePosted = emptied(flushers), emptied(posted)
+	}
+}
+
+// turn is how long a loop runs before it lets other goroutines go first.
+const turn = 5 * time.Millisecond
+
+// stepAside does that when the turn is over. Go's runtime would do it after 10 ms, with
+// a signal, and takes the processor from a loop that is in a system call just then;
+// after that its monitor looks every 20 µs whether there is more to take, for
+// some milliseconds. It leaves those alone that have stepped aside since it last looked.
+func (l *Loop) stepAside() {
+	if now := time.Now(); now.Sub(l.batch.aside) > turn {
+		l.batch.aside = now
+		runtime.Gosched()
 	}
 }
 
