@@ -101,8 +101,9 @@ bench-compare: ## compare two results: OLD=a.json NEW=b.json
 	@test -n "$(OLD)" && test -n "$(NEW)" || { echo "say which: make bench-compare OLD=a.json NEW=b.json" >&2; exit 2; }
 	go run ./bench --compare $(OLD) $(NEW)
 
+# Two drivers: one would be busier than the server, and the rates its own.
 bench-loops: ## measure sigver with one event loop and with two, in turn
-	go run ./bench --compare-loops 1,2 --rounds 5 --scenarios relay,sessions \
+	go run ./bench --compare-loops 1,2 --drivers 2 --rounds 5 --scenarios relay,sessions \
 		--pairs 15000 --connections 15000 --duration 2s --warm-up 500ms $(ARGS)
 
 # Idle Openers and sessions follow --pairs: 15,000 is what the usual hard limit of
