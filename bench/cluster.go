@@ -43,7 +43,7 @@ func (o *options) benchCluster(ctx context.Context) (sound bool, err error) {
 		relays[i].inFlight = o.inFlight
 	}
 	sound, err = o.benchVariants(ctx, variants{
-		subjects: []*subject{alone, node}, specs: relays, back: true, verdict: costOfANode,
+		subjects: []*subject{alone, node}, specs: relays, verdict: costOfANode,
 	})
 	if err != nil || ctx.Err() != nil {
 		return sound, errors.Join(err, ctx.Err())

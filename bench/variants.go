@@ -21,7 +21,6 @@ const atMost = 0.03
 type variants struct {
 	subjects []*subject
 	specs    []spec
-	back     bool // every other round the other way round
 
 	// verdict says how a variant stands to the first under one load, by what ratio says
 	// of a figure of both.
@@ -35,7 +34,7 @@ func (o *options) benchLoops(ctx context.Context) (sound bool, err error) {
 		return false, err
 	}
 	defer clean()
-	v := variants{specs: o.specs(), back: true}
+	v := variants{specs: o.specs()}
 	for _, n := range o.compareLoops {
 		s := o.sigverAt(path, version, "--loops", fmt.Sprint(n))
 		s.about.Name = english.Plural(n, "loop", "")
@@ -50,10 +49,10 @@ func (o *options) benchLoops(ctx context.Context) (sound bool, err error) {
 	return o.benchVariants(ctx, v)
 }
 
-// benchVariants shows the medians, how they compare with the first and the
-// verdicts, which are in the files too.
+// benchVariants measures there and back, and shows the medians, how they compare with
+// the first and the verdicts, which are in the files too.
 func (o *options) benchVariants(ctx context.Context, v variants) (sound bool, err error) {
-	rounds, err := o.inRounds(ctx, v.subjects, v.specs, v.back)
+	rounds, err := o.inRounds(ctx, v.subjects, v.specs, true)
 	medians := rounds.medians()
 	if len(medians) == 0 {
 		return false, err

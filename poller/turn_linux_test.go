@@ -15,7 +15,7 @@ import (
 
 // interruptions counts how often the runtime interrupts a goroutine while f runs: it
 // does so by SIGURG, which programs may see too.
-func interruptions(f func()) (n int) {
+func interruptions(f func()) int {
 	signals := make(chan os.Signal, 1000)
 	signal.Notify(signals, unix.SIGURG)
 	f()
